@@ -1,0 +1,126 @@
+"""What the control side is told of the agent, and what it may ask of it.
+
+`Snapshot` is one moment of everything that status, metrics and pages show: they are functions of it, and reading changes nothing.
+`Desk` is the agent as an operator meets it: questions, and words that are answered with a `Reply`.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edge.failover.events import Event, Reply
+from edge.failover.model import State
+
+
+class DnsCounts(Protocol):
+    """What the DNS workers count; see edge.dns.counters.Counters."""
+
+    @property
+    def queries(self) -> Mapping[tuple[str, str, str], int]: ...  # (qtype, rcode, transport)
+
+    @property
+    def dropped(self) -> Mapping[str, int]: ...
+
+    @property
+    def responses(self) -> Sequence[int]: ...
+
+    @property
+    def response_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ViewSnapshot:
+    """What one side tells who asks. `agrees` None: it could not be read, and `said` is why."""
+
+    name: str
+    node: str | None
+    epoch: int
+    said: str
+    agrees: bool | None
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """`addresses`: what each node's name answer would be. `disagreement_s`: how long some view has not agreed; 0 when all do.
+
+    `assignment_age_s`: seconds since the assignment that is served was committed, as far as this boot knows.
+    """
+
+    state: State
+    addresses: Mapping[str, tuple[str, ...]]
+    views: tuple[ViewSnapshot, ...]
+    disagreement_s: float
+    assignment_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """`now` is monotonic, `wall_s` and `credentials_end_s` are seconds since 1970. `answer_age_s`: since the controller, which alone
+    can change the answers, last confirmed them to the workers. `dns_ready`: every worker serves the newest zone.
+    """
+
+    agent: str
+    now: float
+    wall_s: float
+    uptime_s: float
+    services: tuple[ServiceSnapshot, ...]
+    store_up: bool
+    dns: DnsCounts
+    dns_ready: bool
+    answer_age_s: float
+    reload_ok: bool
+    credentials_end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of history: what was told, when (seconds since 1970), by whom. `took_s`: the stages of a switch that ended."""
+
+    service: str
+    wall_s: float
+    kind: str
+    sentence: str
+    epoch: int | None
+    who: str | None
+    took_s: Mapping[str, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the preflight check. `level`: ok, warn or fail; `advice`: what to do about it."""
+
+    subject: str
+    level: str
+    sentence: str
+    advice: str = ""
+
+
+class Desk(Protocol):
+    """Every method may raise WorldError; RefusedError where there is no such service or operation."""
+
+    def snapshot(self) -> Snapshot: ...
+
+    async def say(self, service: str, word: Event) -> Reply:
+        """Give the machine an operator's word (Promote, Hold, Release, Approve, Reject)."""
+        ...
+
+    def monotonic(self) -> float:
+        """The agent's clock: what `Hold.until` counts on."""
+        ...
+
+    async def history(self, service: str | None, limit: int) -> Sequence[Line]: ...
+
+    def follow(self, service: str, epoch: int) -> AsyncIterator[Line]:
+        """The lines of one switch, past and coming, as they are told; ends after the one that ends it (see FINAL)."""
+        ...
+
+    async def look(self) -> None:
+        """Read every view anew, so that the next snapshot is fresh."""
+        ...
+
+    async def check(self) -> Sequence[Finding]: ...
+
+
+FINAL = frozenset({"agreed", "abandoned", "lost"})
+"""The kinds of line after which a switch is over."""

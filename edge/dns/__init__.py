@@ -1,0 +1,1 @@
+"""The DNS side: authoritative answers from worker processes that outlive their controller."""

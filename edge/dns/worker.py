@@ -1,0 +1,343 @@
+"""The process that owns the port: `python -m edge.dns.worker LEGACY`, started by `edge.dns.server` and by nothing else.
+
+It has no credentials and no event loop, only one thread that turns packets into answers:
+
+    channel readable   a new order: zone, table and guard are replaced between two packets, then acknowledged
+    UDP readable       a batch of packets, each answered at once
+    TCP readable       a small bite of one connection: nobody's stream holds up the UDP port or a neighbour
+
+When the controller is gone (EOF on the channel) it goes on answering what it knew, until a newer generation of workers
+has taken over (`edge.dns.roll`). Then it empties its sockets and ends.
+"""
+
+import selectors
+import socket
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from time import monotonic, monotonic_ns, perf_counter_ns
+
+from edge.dns.answer import Answer, Silence, lookup, prepare, refuse, respond
+from edge.dns.counters import Tally, slot
+from edge.dns.guard import Guard, Verdict
+from edge.dns.message import Drop, Transport
+from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
+from edge.dns.roll import Place
+from edge.dns.zone import Tree
+
+BATCH = 64  # packets from one socket before the others get their turn: under a millisecond of ready answers
+PACKET_MAX_BYTES = 65535  # RFC 768
+BITE_BYTES = 1024  # some 25 queries: a few milliseconds at most, even if each goes the careful way
+TCP_IDLE_S = 10.0  # RFC 7766 section 6.2.3: "on the order of a few seconds"
+TCP_CONNECTIONS = 256  # as gdnsd; when full, the one that is idle for longest makes room
+TCP_PER_CLIENT = 32  # forwarders are few and keep one or two
+ORPHAN_LOOKS_S = 0.05
+
+Source = tuple[str, int]
+VERDICT_DROPS = {Verdict.DENIED: Drop.DENIED, Verdict.PORT_ZERO: Drop.PORT_ZERO}
+
+
+class Desk:
+    """Guard, ready answers, the careful way, and the counting: from one packet to its answer."""
+
+    def __init__(self, tally: Tally, order: Order) -> None:
+        self.tally = tally
+        self._slots = tally.slots
+        self._told = False
+        self.follow(order)
+
+    def follow(self, order: Order) -> None:
+        tree = Tree(order.zone)
+        table, guard = prepare(tree), Guard(order.policy)
+        self._tree, self._table, self.judge = tree, table, guard.judge
+        self.tally.swapped(order.sequence, monotonic_ns())
+
+    def answer(self, packet: bytes, source: Source, transport: Transport) -> bytes | None:
+        verdict = self.judge(source[0], source[1])
+        if verdict is not Verdict.PASS:
+            return self._denied(packet, verdict, transport)
+        ready = lookup(self._table, packet)
+        if ready is not None:
+            self._slots[ready.slot + transport] += 1
+            return ready.answer(packet)
+        return self._carefully(packet, transport)
+
+    def _denied(self, packet: bytes, verdict: Verdict, transport: Transport) -> bytes | None:
+        if verdict is Verdict.REFUSE:
+            return self._counted(refuse(packet), transport)
+        return self._counted(Silence(VERDICT_DROPS[verdict]), transport)
+
+    def _carefully(self, packet: bytes, transport: Transport) -> bytes | None:
+        try:
+            return self._counted(respond(self._tree, packet, transport), transport)
+        except Exception:  # noqa: BLE001 - one packet that we get wrong must not take the port down
+            self._tell_once()
+            return self._counted(Silence(Drop.INTERNAL), transport)
+
+    def _counted(self, reply: Answer | Silence, transport: Transport) -> bytes | None:
+        if isinstance(reply, Silence):
+            self.tally.dropped(reply.reason)
+            return None
+        self._slots[slot(reply.qtype, reply.rcode) + transport] += 1
+        return reply.wire
+
+    def _tell_once(self) -> None:
+        """stderr may be gone together with the controller."""
+        if not self._told:
+            self._told = True
+            with suppress(OSError):
+                traceback.print_exc()
+
+
+class UdpPort:
+    def __init__(self, port: socket.socket, desk: Desk) -> None:
+        self.socket = port
+        self._desk = desk
+
+    def turn(self) -> bool:
+        """Answers a batch and times its first packet. True while there may be more."""
+        started_ns = perf_counter_ns()
+        if not self._one():
+            return False
+        self._desk.tally.took(perf_counter_ns() - started_ns)
+        return all(self._one() for _ in range(BATCH - 1))
+
+    def close(self) -> None:
+        while self.turn():
+            pass
+        self.socket.close()
+
+    def _one(self) -> bool:
+        try:
+            packet, source = self.socket.recvfrom(PACKET_MAX_BYTES)
+        except OSError:  # nothing there, as a rule BlockingIOError
+            return False
+        wire = self._desk.answer(packet, source, Transport.UDP)
+        if wire is not None:
+            self._send(wire, source)
+        return True
+
+    def _send(self, wire: bytes, source: Source) -> None:
+        try:
+            self.socket.sendto(wire, source)
+        except OSError:  # no room or no route: the asker asks again
+            self._desk.tally.dropped(Drop.SEND)
+
+
+class Connection:
+    """RFC 7766: any number of queries, each behind its length, answered in their order.
+
+    What the client does not fetch stops us from reading more of it, and its idle time runs on.
+    """
+
+    def __init__(self, stream: socket.socket, source: Source) -> None:
+        self.stream = stream
+        self.source = source
+        self.deadline_s = 0.0
+        self.outbox = bytearray()
+        self._inbox = bytearray()
+        self._ended = False
+
+    def turn(self, desk: Desk) -> bool:
+        """One bite: read, answer, send. True if a query was answered."""
+        queued = len(self.outbox)
+        if not queued:
+            self._receive()
+            self._answer(desk)
+        answered = len(self.outbox) > queued
+        self._flush()
+        return answered
+
+    def over(self) -> bool:
+        return self._ended and not self.outbox
+
+    def _receive(self) -> None:
+        with suppress(BlockingIOError):
+            data = self.stream.recv(BITE_BYTES)
+            self._ended = not data
+            self._inbox += data
+
+    def _answer(self, desk: Desk) -> None:
+        while (packet := self._next()) is not None:
+            wire = desk.answer(packet, self.source, Transport.TCP)
+            if wire is not None:
+                self.outbox += len(wire).to_bytes(2) + wire
+
+    def _next(self) -> bytes | None:
+        end = 2 + int.from_bytes(self._inbox[:2])
+        if len(self._inbox) < max(2, end):
+            return None
+        packet = bytes(self._inbox[2:end])
+        del self._inbox[:end]
+        return packet
+
+    def _flush(self) -> None:
+        if self.outbox:
+            with suppress(BlockingIOError):
+                del self.outbox[: self.stream.send(self.outbox)]
+
+
+class TcpPort:
+    """All TCP connections of this worker. `_connections` is in the order of their deadlines."""
+
+    def __init__(self, selector: selectors.BaseSelector, desk: Desk) -> None:
+        self._selector = selector
+        self._desk = desk
+        self._connections: dict[Connection, None] = {}
+        self._clients = Counter[str]()
+
+    def accept(self, listener: socket.socket) -> bool:
+        try:
+            stream, source = listener.accept()
+        except OSError:  # nobody there any more
+            return False
+        if self._admits(source):
+            self._open(Connection(stream, source))
+        else:
+            stream.close()
+        return True
+
+    def expire(self, now_s: float) -> None:
+        while (wait_s := self.patience_s(now_s)) is not None and wait_s <= 0:
+            self._close(next(iter(self._connections)))
+
+    def patience_s(self, now_s: float) -> float | None:
+        """None without connections."""
+        return next((connection.deadline_s - now_s for connection in self._connections), None)
+
+    def close(self, listener: socket.socket) -> None:
+        while self.accept(listener):
+            pass
+        listener.close()
+
+    def finish(self) -> None:
+        for connection in tuple(self._connections):
+            self._turn(connection)
+
+    def _admits(self, source: Source) -> bool:
+        if (drop := VERDICT_DROPS.get(self._desk.judge(source[0], source[1]))) is not None:
+            self._desk.tally.dropped(drop)
+            return False
+        if self._clients[source[0]] >= TCP_PER_CLIENT:
+            self._desk.tally.dropped(Drop.TCP_LIMIT)
+            return False
+        return True
+
+    def _open(self, connection: Connection) -> None:
+        if len(self._connections) >= TCP_CONNECTIONS:
+            self._desk.tally.dropped(Drop.TCP_LIMIT)
+            self._close(next(iter(self._connections)))
+        connection.stream.setblocking(False)
+        connection.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._clients[connection.source[0]] += 1
+        self._selector.register(connection.stream, selectors.EVENT_READ, partial(self._turn, connection))
+        self._touch(connection)
+
+    def _turn(self, connection: Connection) -> None:
+        if connection not in self._connections:
+            return  # closed since the selector spoke, to make room
+        with suppress(OSError):  # reset by the client
+            if connection.turn(self._desk):
+                self._touch(connection)
+            if not connection.over():
+                self._listen(connection)
+                return
+        self._close(connection)
+
+    def _listen(self, connection: Connection) -> None:
+        wanted = selectors.EVENT_WRITE if connection.outbox else selectors.EVENT_READ
+        if self._selector.get_key(connection.stream).events != wanted:
+            self._selector.modify(connection.stream, wanted, partial(self._turn, connection))
+
+    def _touch(self, connection: Connection) -> None:
+        self._connections.pop(connection, None)
+        self._connections[connection] = None
+        connection.deadline_s = monotonic() + TCP_IDLE_S
+
+    def _close(self, connection: Connection) -> None:
+        del self._connections[connection]
+        self._clients -= Counter([connection.source[0]])  # forgets who has none left
+        self._selector.unregister(connection.stream)
+        connection.stream.close()
+
+
+class Worker:
+    def __init__(self, legacy: Legacy, channel: socket.socket, order: Order) -> None:
+        self._place = Place(legacy.roll, legacy.generation)
+        self._desk = Desk(Tally(legacy.counters), order)
+        self._selector = selectors.DefaultSelector()
+        self._channel = channel
+        self._orphaned = False
+        self._udp = [UdpPort(socket.socket(fileno=fd), self._desk) for fd in legacy.udp]
+        self._listeners = [socket.socket(fileno=fd) for fd in legacy.tcp]
+        self._tcp = TcpPort(self._selector, self._desk)
+        self._acknowledge(order)
+
+    def run(self) -> None:
+        self._watch_all()
+        while not (self._orphaned and self._place.retired()):
+            for key, _ in self._selector.select(self._patience_s()):
+                key.data()
+            self._tcp.expire(monotonic())
+        self._leave()
+
+    def _watch_all(self) -> None:
+        self._watch(self._channel, self._obey)
+        for port in self._udp:
+            self._watch(port.socket, port.turn)
+        for listener in self._listeners:
+            self._watch(listener, partial(self._tcp.accept, listener))
+
+    def _watch(self, watched: socket.socket, turn: Callable[[], object]) -> None:
+        watched.setblocking(False)
+        self._selector.register(watched, selectors.EVENT_READ, turn)
+
+    def _patience_s(self) -> float | None:
+        return ORPHAN_LOOKS_S if self._orphaned else self._tcp.patience_s(monotonic())
+
+    def _obey(self) -> None:
+        """Follows the newest order that has arrived. EOF: the controller is gone."""
+        newest = b""
+        with suppress(BlockingIOError):
+            while document := _receive(self._channel):
+                newest = document
+            self._orphaned = True
+            self._selector.unregister(self._channel)
+        if newest:
+            self._follow(Order.from_json(newest))
+
+    def _follow(self, order: Order) -> None:
+        self._desk.follow(order)
+        self._acknowledge(order)
+
+    def _acknowledge(self, order: Order) -> None:
+        with suppress(OSError):  # the controller is gone: the next look at the channel sees it
+            self._channel.send(str(order.sequence).encode())
+
+    def _leave(self) -> None:
+        for port in self._udp:
+            port.close()
+        for listener in self._listeners:
+            self._tcp.close(listener)
+        self._tcp.finish()
+
+
+def _receive(channel: socket.socket) -> bytes:
+    """One order, or nothing at the end: a reset means that the controller died with acknowledgements unread."""
+    with suppress(ConnectionResetError):
+        return channel.recv(ORDER_MAX_BYTES)
+    return b""
+
+
+def main() -> None:
+    legacy = Legacy.from_json(sys.argv[1])
+    channel = socket.socket(fileno=legacy.channel)
+    if document := _receive(channel):
+        Worker(legacy, channel, Order.from_json(document)).run()
+
+
+if __name__ == "__main__":
+    main()

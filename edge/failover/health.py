@@ -1,0 +1,76 @@
+"""Health: what the rise, fall and leaky counters make of one endpoint's observations.
+
+    UNKNOWN ──rise × active──▶ ACTIVE ◀──rise──▶ STANDBY
+       │                         │                  │
+       └──────── fall × down, or the bucket is full ▼──▶ DOWN ──rise──▶ ACTIVE, STANDBY
+
+An endpoint is judged from its first run, never from its first sample: one lost packet at the start says nothing.
+An observation that is UNKNOWN is our own trouble: it is kept as evidence and counts neither way.
+"""
+
+from dataclasses import replace
+
+from edge.failover.model import Observation, Sight, Thresholds, Track
+
+WINDOW = 64  # probes: a loss of 5 % is 3 of them, which chance hides once in 26 windows
+_MASK = (1 << WINDOW) - 1
+_FAILURE, _SUCCESS = 4, 1  # quarters
+
+
+def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> Track:
+    """The track after one more observation."""
+    if seen.sight is Sight.UNKNOWN:
+        return replace(track, last=seen)
+    same = seen.sight is track.seen
+    bucket = _poured(track.bucket, seen.sight, limits)
+    run = track.run + 1 if same else 1
+    health = _judged(track.health, seen.sight, run, bucket, limits)
+    recovered = track.health is Sight.DOWN and health is not Sight.DOWN
+    return replace(
+        track,
+        health=health,
+        seen=seen.sight,
+        run=run,
+        since=track.since if same else now,
+        before=track.before if same else track.heard_at or now,
+        heard_at=now,
+        answered_at=now if seen.answered else track.answered_at,
+        history=(track.history << 1 | seen.answered) & _MASK,
+        samples=min(track.samples + 1, WINDOW),
+        bucket=0 if recovered else bucket,
+        last=seen,
+    )
+
+
+def _poured(bucket: int, sight: Sight, limits: Thresholds) -> int:
+    if sight is Sight.DOWN:
+        return min(bucket + _FAILURE, limits.leaky * _FAILURE)
+    return max(bucket - _SUCCESS, 0)
+
+
+def _judged(health: Sight, sight: Sight, run: int, bucket: int, limits: Thresholds) -> Sight:
+    if sight is not Sight.DOWN:
+        return sight if run >= limits.rise else health
+    overflown = limits.leaky > 0 and bucket >= limits.leaky * _FAILURE
+    return Sight.DOWN if run >= limits.fall or overflown else health
+
+
+def fresh(track: Track, stale_s: float, now: float) -> bool:
+    """Whether the endpoint was heard of, one way or the other, within the last `stale_s` seconds."""
+    return track.heard_at is not None and now - track.heard_at <= stale_s
+
+
+def answering(track: Track, count: int) -> bool:
+    """Whether each of the last `count` probes was answered."""
+    wanted = (1 << count) - 1
+    return track.samples >= count and track.history & wanted == wanted
+
+
+def silent(track: Track, count: int) -> bool:
+    """Whether none of the last `count` probes was answered."""
+    return track.samples >= count and track.history & ((1 << count) - 1) == 0
+
+
+def loss(track: Track) -> float:
+    """The share of the last probes (up to WINDOW) that nothing answered, 0 to 1."""
+    return 1 - track.history.bit_count() / track.samples if track.samples else 0.0

@@ -1,0 +1,653 @@
+"""The machine of one service: a table of transitions, and the step that follows it.
+
+    SILENT ─▶ OPENING ─▶ FENCING ─▶ MOVING ─▶ PUBLISHING ─▶ COMMITTING ─▶ VERIFYING ─▶ STEADY
+                 ▲                                                                       │
+                 └──────────── the live node does not serve, and no veto stands ◀────────┘
+
+Rules kept here:
+- An effect belongs to entering a phase (`_enter`), so TABLE is the whole truth of what may follow what.
+- A new epoch is one above the highest that was ever seen, whoever wrote it.
+- Nothing is served before it is committed; a committed assignment is never taken back, only followed by a newer one.
+- Fence, move, publish are entered in this order and no other; only a fence that is not required may be waived.
+- Once a step may have touched AWS, a switch is never rolled back: it is tried until done, owed (`on_outage`), or superseded by
+  the next epoch. A stage that runs is never superseded; one that waits for its next try may be.
+- STEADY as a target means "home": SILENT without an assignment, VERIFYING where an older switch is still owed.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from edge.errors import Fault
+from edge.failover import events as ev
+from edge.failover import health, verdict, vetoes, words
+from edge.failover.model import (
+    IN_FLIGHT,
+    Assignment,
+    Authority,
+    Cause,
+    Flight,
+    Intent,
+    Mode,
+    OnOutage,
+    Override,
+    Phase,
+    Reason,
+    Sight,
+    Stage,
+    State,
+    Survey,
+    Track,
+)
+
+
+class Trigger(Enum):
+    """What an event, or the lapse of time, amounts to."""
+
+    LOADED = "loaded"
+    RESUMED = "resumed"
+    UNSETTLED = "unsettled"
+    FOUND = "found"
+    NEEDED = "needed"
+    PROPOSED = "proposed"
+    WITHDRAWN = "withdrawn"
+    PROMOTED = "promoted"
+    STORED = "stored"
+    REFUSED = "refused"
+    DONE = "done"
+    WAIVED = "waived"
+    OWED = "owed"
+    PAID = "paid"
+    RETRIED = "retried"
+    COMMITTED = "committed"
+    ABANDONED = "abandoned"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One transition. `because` is for the reader: the diagram and the table in docs/design.md are made of these rows."""
+
+    phase: Phase
+    trigger: Trigger
+    to: Phase
+    because: str
+
+
+_P, _T = Phase, Trigger
+TABLE: tuple[Row, ...] = (
+    Row(_P.SILENT, _T.LOADED, _P.STEADY, "the store was read"),
+    Row(_P.SILENT, _T.RESUMED, _P.FENCING, "the journal has a switch that had begun: it is finished"),
+    Row(_P.SILENT, _T.UNSETTLED, _P.VERIFYING, "committed, but AWS was not yet seen to agree"),
+    Row(
+        _P.SILENT,
+        _T.FOUND,
+        _P.OPENING,
+        "AWS points to a node, or to none and one is up: the first assignment",
+    ),
+    Row(_P.SILENT, _T.PROMOTED, _P.OPENING, "an operator names the first node"),
+    Row(_P.STEADY, _T.NEEDED, _P.OPENING, "the live node does not serve, another does, no veto stands"),
+    Row(_P.STEADY, _T.PROPOSED, _P.PROPOSED, "as needed, in mode confirm"),
+    Row(_P.STEADY, _T.PROMOTED, _P.OPENING, "an operator promotes"),
+    Row(_P.PROPOSED, _T.PROMOTED, _P.OPENING, "a person approves, or promotes"),
+    Row(_P.PROPOSED, _T.WITHDRAWN, _P.STEADY, "rejected, or the need is over, or a veto came up"),
+    Row(_P.OPENING, _T.STORED, _P.FENCING, "the intent is in the journal"),
+    Row(_P.OPENING, _T.REFUSED, _P.STEADY, "the store has a newer epoch, or could not write"),
+    Row(_P.OPENING, _T.LOST, _P.STEADY, "the lease is lost"),
+    Row(_P.FENCING, _T.DONE, _P.MOVING, "fenced"),
+    Row(_P.FENCING, _T.WAIVED, _P.MOVING, "the fence failed and is not required"),
+    Row(_P.FENCING, _T.RETRIED, _P.FENCING, "a required fence failed: again, nothing moves before"),
+    Row(_P.FENCING, _T.NEEDED, _P.OPENING, "waiting, and the target failed meanwhile: the next epoch"),
+    Row(_P.FENCING, _T.PROMOTED, _P.OPENING, "waiting, and an operator promotes: the next epoch"),
+    Row(_P.FENCING, _T.ABANDONED, _P.STEADY, "AWS carries a newer epoch"),
+    Row(_P.FENCING, _T.LOST, _P.STEADY, "the lease is lost"),
+    Row(_P.MOVING, _T.DONE, _P.PUBLISHING, "moved and read back"),
+    Row(_P.MOVING, _T.OWED, _P.PUBLISHING, "AWS does not take it, and on_aws_outage is answer"),
+    Row(_P.MOVING, _T.RETRIED, _P.MOVING, "AWS does not take it, and on_aws_outage is hold: again"),
+    Row(_P.MOVING, _T.NEEDED, _P.OPENING, "waiting, and the target failed meanwhile: the next epoch"),
+    Row(_P.MOVING, _T.PROMOTED, _P.OPENING, "waiting, and an operator promotes: the next epoch"),
+    Row(_P.MOVING, _T.ABANDONED, _P.STEADY, "AWS carries a newer epoch"),
+    Row(_P.MOVING, _T.LOST, _P.STEADY, "the lease is lost"),
+    Row(_P.PUBLISHING, _T.DONE, _P.COMMITTING, "the batch was accepted"),
+    Row(_P.PUBLISHING, _T.OWED, _P.COMMITTING, "AWS does not take it, and on_aws_outage is answer"),
+    Row(_P.PUBLISHING, _T.RETRIED, _P.PUBLISHING, "AWS does not take it, and on_aws_outage is hold: again"),
+    Row(_P.PUBLISHING, _T.NEEDED, _P.OPENING, "waiting, and the target failed meanwhile: the next epoch"),
+    Row(_P.PUBLISHING, _T.PROMOTED, _P.OPENING, "waiting, and an operator promotes: the next epoch"),
+    Row(_P.PUBLISHING, _T.ABANDONED, _P.STEADY, "AWS carries a newer epoch"),
+    Row(_P.PUBLISHING, _T.LOST, _P.STEADY, "the lease is lost"),
+    Row(_P.COMMITTING, _T.COMMITTED, _P.VERIFYING, "the assignment is in the store"),
+    Row(_P.COMMITTING, _T.RETRIED, _P.COMMITTING, "the store could not write: again"),
+    Row(_P.COMMITTING, _T.ABANDONED, _P.STEADY, "the store has a newer epoch"),
+    Row(_P.COMMITTING, _T.LOST, _P.STEADY, "the lease is lost"),
+    Row(_P.VERIFYING, _T.DONE, _P.STEADY, "every side agrees"),
+    Row(_P.VERIFYING, _T.PAID, _P.VERIFYING, "a debt is paid: the next one, or the reading back"),
+    Row(_P.VERIFYING, _T.RETRIED, _P.VERIFYING, "a debt or the reading back failed: again"),
+    Row(_P.VERIFYING, _T.NEEDED, _P.OPENING, "the new live node does not serve"),
+    Row(_P.VERIFYING, _T.PROPOSED, _P.PROPOSED, "as needed, in mode confirm"),
+    Row(_P.VERIFYING, _T.PROMOTED, _P.OPENING, "an operator promotes"),
+    Row(_P.VERIFYING, _T.ABANDONED, _P.STEADY, "AWS carries a newer epoch"),
+    Row(_P.VERIFYING, _T.LOST, _P.STEADY, "the lease is lost"),
+)
+NEXT = {(row.phase, row.trigger): row.to for row in TABLE}
+
+
+SELF = "edge"
+"""Who did it, where no person did."""
+
+SURVEY_RETRY_S = 5.0  # a fresh install waits for AWS: one read in 5 s is far below any API's rate
+_STAGE_OF = {Phase.FENCING: Stage.FENCE, Phase.MOVING: Stage.MOVE, Phase.PUBLISHING: Stage.PUBLISH}
+_ACTING = (Stage.FENCE, Stage.MOVE, Stage.PUBLISH)
+_DAMPED = (Cause.FAILURE, Cause.FOLLOW)
+
+Effects = tuple[ev.Effect, ...]
+Moved = tuple[State, Effects]
+Outcome = tuple[State, Trigger | None, Effects]
+"""What an event amounts to: the state with what was learnt, the transition that it triggers if any, and what to do besides."""
+
+
+def step(state: State, event: ev.Event, now: float) -> ev.Decision:
+    """The state after one fact, the effects to perform, the sentence that explains it, and when to be called again."""
+    state, trigger, said = _taken(state, event, now)
+    state, first = _moved(state, trigger, now)
+    state, trigger, more = _considered(_refreshed(state, now), now)
+    state, last = _moved(state, trigger, now)
+    return _decided(state, (*said, *first, *more, *last), now)
+
+
+def _decided(state: State, effects: Effects, now: float) -> ev.Decision:
+    reason = _reason(state, now)
+    if reason.slug != state.reason.slug:
+        effects = (*effects, ev.Tell("reason", reason.sentence))
+    return ev.Decision(replace(state, reason=reason), effects, reason, _deadline(state, now))
+
+
+def _deadline(state: State, now: float) -> float | None:
+    until = state.override.until if state.override and state.override.until else math.inf
+    retry_at = state.flight.retry_at if state.flight else math.inf
+    later = [t for t in (until, retry_at, state.survey_at, *vetoes.deadlines(state)) if now < t < math.inf]
+    return min(later, default=None)
+
+
+# --- entering a phase -----------------------------------------------------------------------------------------------
+
+
+def _moved(state: State, trigger: Trigger | None, now: float) -> Moved:
+    return _enter(state, NEXT[state.phase, trigger], now) if trigger else (state, ())
+
+
+def _enter(state: State, phase: Phase, now: float) -> Moved:
+    if phase is Phase.STEADY:
+        return _home(state, now)
+    if phase is Phase.PROPOSED:
+        return _proposed(state)
+    flight = _flight(state)
+    again = phase is state.phase
+    running = (
+        replace(flight, retry_at=math.inf) if again else replace(flight, retry_at=math.inf, attempt=0, trouble=None)
+    )
+    state = replace(state, phase=phase, flight=running)
+    if phase is Phase.OPENING:
+        return state, (ev.WriteIntent(running.intent),)
+    if phase is Phase.COMMITTING:
+        return state, (ev.Commit(running.intent),)
+    return _run(state, now)
+
+
+def _run(state: State, now: float) -> Moved:
+    """Begin the stage that the phase is for; one without steps is done at once."""
+    stage, flight = _stage(state), _flight(state)
+    if stage in state.policy.stages:
+        return state, (ev.RunStage(flight.intent, stage),)
+    state, trigger, effects = _stage_done(state, stage, "nothing to do", now)
+    state, more = _moved(state, trigger, now)
+    return state, (*effects, *more)
+
+
+def _home(state: State, now: float) -> Moved:
+    if state.assignment is None:
+        return replace(state, phase=Phase.SILENT, flight=None), ()
+    if state.owed is not None:
+        return _enter(replace(state, flight=state.owed, owed=None), Phase.VERIFYING, now)
+    return replace(state, phase=Phase.STEADY, flight=None), ()
+
+
+def _proposed(state: State) -> Moved:
+    stop, state = _parked(state)
+    need = state.need
+    sentence = f"{need.sentence}: promote {need.target}?" if need else ""
+    return replace(state, phase=Phase.PROPOSED), (*stop, ev.Tell("proposed", sentence))
+
+
+def _parked(state: State) -> tuple[Effects, State]:
+    """Leave the flight for another: one that is committed stays owed, and what runs of it must stop."""
+    flight = state.flight
+    if flight is None:
+        return (), state
+    owed = flight if state.phase is Phase.VERIFYING else state.owed
+    return (ev.StopStage(flight.intent.epoch),), replace(state, flight=None, owed=owed)
+
+
+def _flight(state: State) -> Flight:
+    if state.flight is None:
+        raise AssertionError(f"{state.phase} without a flight")
+    return state.flight
+
+
+def _stage(state: State) -> Stage:
+    """The stage that runs, or waits to run, in the present phase."""
+    if state.phase is not Phase.VERIFYING:
+        return _STAGE_OF[state.phase]
+    debts = _flight(state).debts
+    return debts[0] if debts else Stage.VERIFY
+
+
+# --- what an event amounts to ---------------------------------------------------------------------------------------
+
+
+def _taken(state: State, event: ev.Event, now: float) -> Outcome:
+    match event:
+        case ev.Observed() | ev.Reported() | ev.FreezeSaid() | ev.Reconfigured() | ev.StoreRecovered() | ev.Elapsed():
+            return _learnt(state, event, now), None, ()
+        case ev.Loaded():
+            return _loaded(state, event, now)
+        case ev.Surveyed():
+            return _surveyed(state, event, now)
+        case ev.LeaseSaid():
+            return _lease_said(state, event)
+        case ev.IntentWritten() | ev.Committed() | ev.Conflicted() | ev.StoreFailed():
+            return _stored(state, event, now)
+        case ev.StageEnded():
+            return _stage_ended(state, event, now)
+        case ev.Promote():
+            return _promote(state, event, now)
+        case ev.Approve() | ev.Reject():
+            return _judged(state, event, now)
+        case ev.Hold() | ev.Release():
+            return _overridden(state, event)
+
+
+Learnt = ev.Observed | ev.Reported | ev.FreezeSaid | ev.Reconfigured | ev.StoreRecovered | ev.Elapsed
+
+
+def _learnt(state: State, event: Learnt, now: float) -> State:
+    """Facts that move nothing by themselves: what follows of them is considered after every event."""
+    match event:
+        case ev.Observed(seen):
+            track = health.observe(state.tracks.get(seen.endpoint, Track()), seen, state.policy.thresholds, now)
+            return replace(state, tracks={**state.tracks, seen.endpoint: track})
+        case ev.Reported(vantage, report):
+            return replace(state, reports={**state.reports, vantage: report})
+        case ev.FreezeSaid(window):
+            return replace(state, window=window)
+        case ev.Reconfigured(policy):
+            return replace(state, policy=policy)
+        case ev.StoreRecovered():
+            return replace(state, store_trouble=None)
+        case ev.Elapsed():
+            return state
+
+
+def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:
+    opened, settled = event.opened, event.assignment
+    epochs = (opened.epoch if opened else 0, settled.epoch if settled else 0)
+    owed = Flight(event.unsettled, now, debts=_ACTING) if event.unsettled else None
+    state = replace(
+        state,
+        assignment=settled,
+        floor=max(*epochs, state.floor),
+        override=event.override,
+        committed_at=event.committed_at,
+        automatic_at=event.automatic_at,
+        survey_at=math.inf if settled else now,
+    )
+    serve: Effects = (ev.Serve(settled),) if settled else ()
+    if opened and event.begun:
+        return replace(state, flight=Flight(opened, now), owed=owed), Trigger.RESUMED, serve
+    if opened:
+        untouched = f"epoch {opened.epoch} is abandoned: it was opened, and nothing of it had begun"
+        serve = (
+            *serve,
+            ev.Close(opened.epoch, finished=False),
+            ev.Tell("abandoned", untouched, opened.epoch),
+        )
+    if owed:
+        return replace(state, flight=owed), Trigger.UNSETTLED, serve
+    return state, Trigger.LOADED, serve
+
+
+def _surveyed(state: State, event: ev.Surveyed, now: float) -> Outcome:
+    if event.fault is not None:
+        told = ev.Tell("survey", f"which node AWS points to can't be told: {event.sentence}")
+        return replace(state, survey_at=now + SURVEY_RETRY_S), None, (told,)
+    known = replace(state, survey=Survey.DONE, found=event.node, floor=max(state.floor, event.epoch))
+    return known, None, (ev.Tell("survey", event.sentence),)
+
+
+def _lease_said(state: State, event: ev.LeaseSaid) -> Outcome:
+    lost = not event.lease.held and state.phase in IN_FLIGHT | {Phase.VERIFYING}
+    state = replace(state, lease=event.lease)
+    if not lost:
+        return state, None, ()
+    epoch = _flight(state).intent.epoch
+    told = ev.Tell("lost", f"the lease is lost: epoch {epoch} is left to the new leader", epoch)
+    return replace(state, flight=None, owed=None), Trigger.LOST, (ev.StopStage(epoch), told)
+
+
+Stored = ev.IntentWritten | ev.Committed | ev.Conflicted | ev.StoreFailed
+
+
+def _stored(state: State, event: Stored, now: float) -> Outcome:
+    match event:
+        case ev.IntentWritten(epoch) if state.phase is Phase.OPENING and epoch == _flight(state).intent.epoch:
+            return _marked(state, "decide", now), Trigger.STORED, ()
+        case ev.Committed(epoch) if state.phase is Phase.COMMITTING and epoch == _flight(state).intent.epoch:
+            return _committed(state, now)
+        case ev.Conflicted(epoch, sentence):
+            return _outrun(state, epoch, sentence)
+        case ev.StoreFailed(sentence):
+            return _store_failed(replace(state, store_trouble=sentence), sentence, now)
+    return state, None, ()
+
+
+def _committed(state: State, now: float) -> Outcome:
+    flight = _flight(state)
+    intent = flight.intent
+    assignment = Assignment(intent.node, intent.epoch)
+    recent = tuple(t for t in state.automatic_at if now - t < vetoes.HOUR_S)
+    state = replace(
+        _marked(state, "publish", now),
+        assignment=assignment,
+        owed=None,
+        conflict=None,
+        store_trouble=None,
+        committed_at=state.committed_at if intent.cause is Cause.BOOTSTRAP else now,
+        automatic_at=(*recent, now) if intent.cause in _DAMPED else recent,
+    )
+    told = ev.Tell(
+        "committed",
+        f"{intent.node} is live at epoch {intent.epoch}: {intent.sentence}",
+        intent.epoch,
+        intent.who,
+    )
+    return state, Trigger.COMMITTED, (ev.Serve(assignment), told)
+
+
+def _store_failed(state: State, sentence: str, now: float) -> Outcome:
+    if state.phase is Phase.COMMITTING:
+        return _waits(state, Reason("store", f"the assignment could not be recorded: {sentence}"), now)
+    if state.phase is not Phase.OPENING:
+        return state, None, ()
+    intent = _flight(state).intent
+    told = ev.Tell(
+        "abandoned", f"epoch {intent.epoch} could not be recorded, so nothing moves: {sentence}", intent.epoch
+    )
+    return state, Trigger.REFUSED, (told,)
+
+
+def _outrun(state: State, epoch: int, sentence: str) -> Outcome:
+    """Somebody carries a newer epoch than ours: ours ends here, and only a person opens the next one."""
+    newer = Reason("conflict", sentence)
+    state = replace(state, floor=max(state.floor, epoch), conflict=newer)
+    if state.flight is None:
+        return state, None, (ev.Tell("conflict", sentence),)
+    ours = state.flight.intent.epoch
+    trigger = Trigger.REFUSED if state.phase is Phase.OPENING else Trigger.ABANDONED
+    return (
+        state,
+        trigger,
+        (ev.Close(ours, finished=False), ev.Tell("abandoned", f"epoch {ours} ends: {sentence}", ours)),
+    )
+
+
+# --- a stage ended --------------------------------------------------------------------------------------------------
+
+
+def _stage_ended(state: State, event: ev.StageEnded, now: float) -> Outcome:
+    if not _expected(state, event):
+        return state, None, ()
+    if event.fault is None:
+        return _stage_done(state, event.stage, event.sentence, now)
+    if event.fault is Fault.CONFLICT:
+        return _outrun(state, event.found_epoch, event.sentence)
+    return _stage_failed(state, event.stage, event.sentence, now)
+
+
+def _expected(state: State, event: ev.StageEnded) -> bool:
+    """Whether this is the outcome that is waited for, and not a late one of an older epoch or an earlier try."""
+    flight = state.flight
+    if flight is None or flight.waiting or state.phase not in (*_STAGE_OF, Phase.VERIFYING):
+        return False
+    return event.epoch == flight.intent.epoch and event.stage is _stage(state)
+
+
+def _stage_done(state: State, stage: Stage, sentence: str, now: float) -> Outcome:
+    epoch = _flight(state).intent.epoch
+    told = ev.Tell("stage", f"{stage.value}: {sentence}", epoch)
+    if state.phase is not Phase.VERIFYING:
+        return _marked(state, stage.value, now), Trigger.DONE, (told,)
+    if stage is not Stage.VERIFY:
+        flight = _flight(state)
+        return (
+            replace(state, flight=replace(flight, debts=flight.debts[1:], attempt=0)),
+            Trigger.PAID,
+            (told,),
+        )
+    return _agreed(_marked(state, "verify", now), told, now)
+
+
+def _agreed(state: State, told: ev.Tell, now: float) -> Outcome:
+    flight = _flight(state)
+    intent, took = flight.intent, durations_s(flight, now)
+    sentence = f"every side agrees on {intent.node} at epoch {intent.epoch}, {took['agree'] * 1000:.0f} ms after the first sign"
+    agreed = ev.Tell("agreed", sentence, intent.epoch, intent.who, took)
+    return state, Trigger.DONE, (told, ev.Close(intent.epoch, finished=True), agreed)
+
+
+def _stage_failed(state: State, stage: Stage, sentence: str, now: float) -> Outcome:
+    policy, flight = state.policy, _flight(state)
+    told = ev.Tell("trouble", f"{stage.value} failed: {sentence}", flight.intent.epoch)
+    if state.phase is Phase.FENCING and not policy.fence_required:
+        unfenced = replace(told, sentence=f"{told.sentence}; the fence is not required, so the switch goes on unfenced")
+        return _marked(state, stage.value, now), Trigger.WAIVED, (unfenced,)
+    if state.phase in (Phase.MOVING, Phase.PUBLISHING) and policy.on_outage is OnOutage.ANSWER:
+        owing = replace(state, flight=replace(flight, debts=(*flight.debts, stage)))
+        put_off = replace(told, sentence=f"{told.sentence}; the answer moves all the same, and AWS is owed this")
+        return _marked(owing, stage.value, now), Trigger.OWED, (put_off,)
+    slug = "fence" if state.phase is Phase.FENCING else "aws"
+    return _waits(state, Reason(slug, told.sentence), now)
+
+
+def _waits(state: State, trouble: Reason, now: float) -> Outcome:
+    """The next try is due after a pause that doubles, up to the policy's longest."""
+    flight, policy = _flight(state), state.policy
+    pause_s = min(policy.retry_first_s * 2**flight.attempt, policy.retry_most_s)
+    known = flight.trouble == trouble
+    waiting = replace(flight, attempt=flight.attempt + 1, trouble=trouble, retry_at=now + pause_s)
+    told: Effects = () if known else (ev.Tell("trouble", trouble.sentence, flight.intent.epoch),)
+    return replace(state, flight=waiting), None, told
+
+
+def _marked(state: State, name: str, now: float) -> State:
+    flight = _flight(state)
+    return replace(state, flight=replace(flight, marks={**flight.marks, name: now}))
+
+
+def durations_s(flight: Flight, now: float) -> dict[str, float]:
+    """Seconds that each stage took, in order; `agree` is the whole, from the first sign of trouble until `now`."""
+    ends = [flight.began, *flight.marks.values()]
+    took = {name: end - begin for name, begin, end in zip(flight.marks, ends, ends[1:], strict=False)}
+    return {**took, "agree": now - flight.began}
+
+
+# --- an operator's word ---------------------------------------------------------------------------------------------
+
+
+def _promote(state: State, event: ev.Promote, now: float) -> Outcome:
+    refusal = words.refuse_promote(state, event, now)
+    if refusal:
+        return state, None, (ev.Reply(accepted=False, sentence=refusal),)
+    pin = Override(pinned=True, who=event.who, sentence=event.sentence)
+    save: Effects = (ev.SaveOverride(pin),) if event.pin else ()
+    sentence = f"{event.sentence} (forced)" if event.force else event.sentence
+    state = replace(state, override=pin if event.pin else state.override, rejected=None)
+    state, effects = _opened(state, event.node, Cause.OPERATOR, event.who, sentence, now)
+    epoch = _flight(state).intent.epoch
+    accepted = ev.Reply(accepted=True, sentence=f"promoting {event.node} at epoch {epoch}", epoch=epoch)
+    return state, Trigger.PROMOTED, (*save, *effects, accepted)
+
+
+def _judged(state: State, event: ev.Approve | ev.Reject, now: float) -> Outcome:
+    need = state.need
+    if state.phase is not Phase.PROPOSED or need is None or need.target is None:
+        return state, None, (ev.Reply(accepted=False, sentence="no switch is proposed"),)
+    if isinstance(event, ev.Reject):
+        told = ev.Tell("rejected", f"{event.who} rejected the switch to {need.target}", who=event.who)
+        reply = ev.Reply(accepted=True, sentence=f"rejected: {need.target} is not proposed again while this need lasts")
+        return replace(state, rejected=event.who), Trigger.WITHDRAWN, (told, reply)
+    state, effects = _opened(state, need.target, _cause(state), event.who, f"{need.sentence} (approved)", now)
+    epoch = _flight(state).intent.epoch
+    return (
+        state,
+        Trigger.PROMOTED,
+        (*effects, ev.Reply(accepted=True, sentence=f"approved as epoch {epoch}", epoch=epoch)),
+    )
+
+
+def _overridden(state: State, event: ev.Hold | ev.Release) -> Outcome:
+    if isinstance(event, ev.Hold):
+        said: Override | None = Override(pinned=False, who=event.who, sentence=event.sentence, until=event.until)
+        kind, sentence = "hold", f"{event.who} holds automatic switches: {event.sentence}"
+    else:
+        said, kind, sentence = None, "release", f"{event.who} releases what held automatic switches"
+        state = replace(state, conflict=None, rejected=None, automatic_at=())
+    effects = (
+        ev.SaveOverride(said),
+        ev.Tell(kind, sentence, who=event.who),
+        ev.Reply(accepted=True, sentence=sentence),
+    )
+    return replace(state, override=said), None, effects
+
+
+# --- what follows of all that is known ------------------------------------------------------------------------------
+
+
+def _refreshed(state: State, now: float) -> State:
+    """The state with what time has ended taken out, and the present need worked out."""
+    said = state.override
+    if said and said.until is not None and said.until <= now:
+        state = replace(state, override=None)
+    live = _watched(state)
+    need = vetoes.need(state, live, now) if live else None
+    return replace(state, need=need, rejected=state.rejected if need else None)
+
+
+def _watched(state: State) -> str | None:
+    """The node whose failure asks for a switch: the target of a waiting one, else the live node; None while one runs."""
+    if state.phase in IN_FLIGHT:
+        flight = _flight(state)
+        return flight.intent.node if flight.waiting and state.phase in _STAGE_OF else None
+    return state.assignment.node if state.assignment else None
+
+
+def _considered(state: State, now: float) -> Outcome:
+    if state.phase is Phase.SILENT:
+        return _bootstrapped(state, now)
+    if state.phase is Phase.PROPOSED:
+        over = state.need is None or vetoes.first(state, now) is not None
+        return state, Trigger.WITHDRAWN if over else None, ()
+    if state.need and vetoes.first(state, now) is None and _may_open(state):
+        return _needed(state, state.need.target or "", now)
+    due = state.flight is not None and state.flight.retry_at <= now
+    return state, Trigger.RETRIED if due else None, ()
+
+
+def _may_open(state: State) -> bool:
+    """Whether the next epoch may follow now: a switch that waits is superseded without asking only in mode auto."""
+    return state.phase in (Phase.STEADY, Phase.VERIFYING) or state.policy.mode is Mode.AUTO
+
+
+def _needed(state: State, target: str, now: float) -> Outcome:
+    sentence = state.need.sentence if state.need else ""
+    if state.policy.mode is Mode.CONFIRM:
+        return state, Trigger.PROPOSED, ()
+    state, effects = _opened(state, target, _cause(state), SELF, sentence, now)
+    return state, Trigger.NEEDED, effects
+
+
+def _cause(state: State) -> Cause:
+    return Cause.FAILURE if state.policy.authority is Authority.AGENT else Cause.FOLLOW
+
+
+def _bootstrapped(state: State, now: float) -> Outcome:
+    if state.survey is Survey.PENDING:
+        due = state.survey_at <= now
+        return (replace(state, survey_at=math.inf), None, (ev.ReadAws(),)) if due else (state, None, ())
+    node = state.found or _first_active(state, now)
+    if node is None or vetoes.barred(state, now):
+        return state, None, ()
+    sentence = "AWS points to it" if state.found else "AWS points to no node, and it serves"
+    state, effects = _opened(state, node, Cause.BOOTSTRAP, SELF, sentence, now)
+    return state, Trigger.FOUND, effects
+
+
+def _first_active(state: State, now: float) -> str | None:
+    """The first node in configured order that serves; with a cluster manager, only if it is the only one that does."""
+    serving = vetoes.actives(state, now)
+    alone = state.policy.authority is Authority.AGENT or len(serving) == 1
+    return serving[0] if serving and alone and state.policy.mode is Mode.AUTO else None
+
+
+def _opened(state: State, node: str, cause: Cause, who: str, sentence: str, now: float) -> Moved:
+    """A flight for the next epoch; the transition into OPENING writes it."""
+    origin = state.assignment.node if state.assignment else None
+    stop, state = _parked(state)
+    epoch = state.floor + 1
+    need = state.need if cause in _DAMPED else None
+    began = min(_last_good(state, origin, need.since), need.since) if need else now
+    marks = {"detect": need.since} if need else {}
+    intent = Intent(epoch, node, origin, cause, who, sentence)
+    told = ev.Tell("opened", f"epoch {epoch}: {node} is to be live ({cause.value}): {sentence}", epoch, who)
+    return replace(state, flight=Flight(intent, began, marks), floor=epoch, found=None), (*stop, told)
+
+
+def _last_good(state: State, node: str | None, default: float) -> float:
+    """When the node was last seen to serve: the start of the time that detection took."""
+    track = state.tracks.get(node or "")
+    return track.before if track and track.seen is not Sight.ACTIVE else default
+
+
+# --- the sentence ---------------------------------------------------------------------------------------------------
+
+
+def _reason(state: State, now: float) -> Reason:
+    flight = state.flight
+    if state.phase in IN_FLIGHT and flight:
+        under_way = Reason("switching", f"{state.phase.value} epoch {flight.intent.epoch} to {flight.intent.node}")
+        return flight.trouble if flight.waiting and flight.trouble else under_way
+    if state.assignment is None:
+        return _silence(state, now)
+    if state.phase is Phase.PROPOSED and state.need:
+        return Reason("proposed", f"{state.need.sentence}: promote {state.need.target}? (approve or reject)")
+    return _standing(state, state.assignment, now)
+
+
+def _silence(state: State, now: float) -> Reason:
+    if state.survey is Survey.PENDING:
+        return Reason("silent", "no assignment is known, and AWS was not read yet: the name is not answered")
+    barred = vetoes.barred(state, now)
+    why = barred.sentence if barred else "AWS points to no node and none may be chosen: promote one"
+    return Reason("silent", f"no assignment is known: {why}")
+
+
+def _standing(state: State, live: Assignment, now: float) -> Reason:
+    opinion = verdict.of(state, live.node, now)
+    held = vetoes.unclear(state, opinion, now) or (vetoes.first(state, now) if state.need else None)
+    if held:
+        return held
+    flight = state.flight
+    if flight and flight.trouble:
+        return Reason(
+            "aws",
+            f"{live.node} is live at epoch {live.epoch}, and AWS does not agree yet: {flight.trouble.sentence}",
+        )
+    return Reason("steady", f"{live.node} is live at epoch {live.epoch}: {opinion.sentence}")

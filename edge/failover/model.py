@@ -1,0 +1,278 @@
+"""The values that the core reasons about: frozen, without behaviour beyond naming what they hold.
+
+Times are seconds on one monotonic clock, the agent's own (`now`); no wall-clock time enters the core.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Sight(Enum):
+    """What is seen of an endpoint: by one probe, by the counters (health) or by the vantages together (verdict)."""
+
+    ACTIVE = "active"
+    STANDBY = "standby"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Mode(Enum):
+    AUTO = "auto"
+    CONFIRM = "confirm"
+    MANUAL = "manual"
+
+
+class Authority(Enum):
+    """Who decides which node owns the data: the agent, or a cluster manager that the agent follows."""
+
+    AGENT = "agent"
+    CLUSTER = "cluster"
+
+
+class OnOutage(Enum):
+    """What a switch does when AWS does not take its change: answer the new node all the same, or wait."""
+
+    ANSWER = "answer"
+    HOLD = "hold"
+
+
+class Phase(Enum):
+    SILENT = "silent"
+    STEADY = "steady"
+    PROPOSED = "proposed"
+    OPENING = "opening"
+    FENCING = "fencing"
+    MOVING = "moving"
+    PUBLISHING = "publishing"
+    COMMITTING = "committing"
+    VERIFYING = "verifying"
+
+
+IN_FLIGHT = frozenset({Phase.OPENING, Phase.FENCING, Phase.MOVING, Phase.PUBLISHING, Phase.COMMITTING})
+"""The phases in which an epoch is open and not yet committed."""
+
+
+class Stage(Enum):
+    """A part of a switch that the runner performs; the runner journals its steps."""
+
+    FENCE = "fence"
+    MOVE = "move"
+    PUBLISH = "publish"
+    VERIFY = "verify"
+
+
+class Survey(Enum):
+    """How far the reading of AWS is, for a service that never had an assignment."""
+
+    PENDING = "pending"
+    DONE = "done"
+
+
+class Cause(Enum):
+    """Why an epoch was opened: the label of `edge_failovers_total`."""
+
+    BOOTSTRAP = "bootstrap"
+    FAILURE = "failure"
+    FOLLOW = "follow"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One probe of one endpoint.
+
+    `answered`: a packet came back from the far side (a TCP RST counts), which proves that the path works.
+    `evidence`: one phrase for the operator, such as "connection refused".
+    """
+
+    endpoint: str
+    sight: Sight
+    answered: bool
+    evidence: str
+    rtt_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One sentence for the operator, with a slug that is stable enough for a metric's label."""
+
+    slug: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The committed truth: `node` serves the service since `epoch`."""
+
+    node: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A switch that was opened: what the journal has before AWS has anything. `origin` is the node that was live, if any."""
+
+    epoch: int
+    node: str
+    origin: str | None
+    cause: Cause
+    who: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """An operator's word that stays: no automatic switch (`hold`), or none away from a promoted node (`pinned`)."""
+
+    pinned: bool
+    who: str
+    sentence: str
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to open epochs and to act, as this agent knows it. A single agent holds it for ever."""
+
+    held: bool
+    until: float
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one vantage says of one node, and why."""
+
+    sight: Sight
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A peer agent's posted opinions. `at` is when we read it, by our own clock. A report from a dead path abstains."""
+
+    at: float
+    path_up: bool
+    opinions: Mapping[str, Opinion]
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """When an endpoint's observations turn its health.
+
+    `fall`, `rise`: observations in a row. `leaky`: the bucket's limit in failures; a failure adds one, a success takes a
+    quarter away, so it fills only for an endpoint that fails more than one probe in five (0: no bucket).
+    """
+
+    fall: int
+    rise: int
+    leaky: int
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One service's rules, as configured."""
+
+    service: str
+    nodes: tuple[str, ...]
+    witnesses: tuple[str, ...]
+    thresholds: Thresholds
+    stale_s: float  # an endpoint or a report that was not heard of for so long is unknown
+    hold_down_s: float
+    switches_per_hour: int
+    loss_limit: float  # share of recent probes lost by the endpoints that do answer
+    stages: frozenset[Stage]  # the stages that have steps
+    mode: Mode = Mode.AUTO
+    authority: Authority = Authority.AGENT
+    on_outage: OnOutage = OnOutage.ANSWER
+    fence_required: bool = True
+    vantage: str = "self"
+    quorum: int = 1
+    lease_margin_s: float = 0.0
+    retry_first_s: float = 0.5
+    retry_most_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """The counters of one endpoint (`health.observe` turns them).
+
+    `run` observations in a row saw `seen`, the first of them at `since`; it was last seen otherwise at `before`. `history` has a bit for each of the last `samples`
+    observations, newest lowest, 1 where something answered. `bucket` is in quarters of a failure.
+    """
+
+    health: Sight = Sight.UNKNOWN
+    seen: Sight = Sight.UNKNOWN
+    run: int = 0
+    since: float = 0.0
+    before: float = 0.0
+    heard_at: float | None = None
+    answered_at: float | None = None
+    history: int = 0
+    samples: int = 0
+    bucket: int = 0
+    last: Observation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A switch under way.
+
+    `began` is when the trouble that it answers was first seen; `marks` when each stage of it ended, by name, in order.
+    `debts`: stages that AWS's outage put off. `trouble`: why the last try failed; the next one is due at `retry_at`, which is
+    infinite while a stage runs.
+    """
+
+    intent: Intent
+    began: float
+    marks: Mapping[str, float] = field(default_factory=dict)
+    debts: tuple[Stage, ...] = ()
+    attempt: int = 0
+    trouble: Reason | None = None
+    retry_at: float = math.inf
+
+    @property
+    def waiting(self) -> bool:
+        return self.retry_at < math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Why a switch is wanted, since when, and to which node (None: there is no node that could serve)."""
+
+    sentence: str
+    since: float
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the machine of one service knows.
+
+    `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one before it, where that was
+    committed and not yet agreed. `automatic_at` are the commits of automatic switches in the last hour.
+    """
+
+    policy: Policy
+    phase: Phase = Phase.SILENT
+    tracks: Mapping[str, Track] = field(default_factory=dict)
+    reports: Mapping[str, Report] = field(default_factory=dict)
+    assignment: Assignment | None = None
+    floor: int = 0
+    flight: Flight | None = None
+    owed: Flight | None = None
+    need: Need | None = None
+    override: Override | None = None
+    window: str | None = None
+    lease: Lease = Lease(held=False, until=0.0, holder="nobody")
+    store_trouble: str | None = None
+    conflict: Reason | None = None
+    rejected: str | None = None
+    committed_at: float = -math.inf
+    automatic_at: tuple[float, ...] = ()
+    survey: Survey = Survey.PENDING
+    found: str | None = None
+    survey_at: float = math.inf
+    reason: Reason = Reason("silent", "nothing is known yet")

@@ -1,0 +1,166 @@
+"""Whether a switch is needed, and what stands against it.
+
+A veto returns the reason why no switch may open by itself, or None. VETOES has them in the order in which they are asked: what
+is wrong with the world first, then what people said, then our own damping, then our right and ability to act.
+"""
+
+import math
+from collections.abc import Callable
+
+from edge.failover import lease, verdict
+from edge.failover.model import Authority, Mode, Need, Opinion, Reason, Sight, State
+
+HOUR_S = 3600.0
+
+HOLDS = (
+    "path_down",
+    "path_lossy",
+    "unknown",
+    "split_brain",
+    "no_target",
+    "conflict",
+    "held",
+    "pinned",
+    "frozen",
+    "manual",
+    "rejected",
+    "hold_down",
+    "flap_budget",
+    "lease",
+    "store",
+    "fence",
+    "aws",
+    "silent",
+)
+"""Every slug with which a service holds: the labels of `edge_hold`."""
+
+
+def need(state: State, live: str, now: float) -> Need | None:
+    """Why `live` should not stay live, and who could take over; None while it serves or nothing can be told."""
+    opinion = verdict.of(state, live, now)
+    if opinion.sight in (Sight.ACTIVE, Sight.UNKNOWN):
+        return None
+    since = state.need.since if state.need else now
+    return Need(opinion.sentence, since, target(state, live, now))
+
+
+def target(state: State, live: str, now: float) -> str | None:
+    """The first other node, in configured order, that serves by all accounts. A standby is never promoted by itself."""
+    return next((n for n in actives(state, now) if n != live), None)
+
+
+def actives(state: State, now: float) -> tuple[str, ...]:
+    return tuple(n for n in state.policy.nodes if verdict.of(state, n, now).sight is Sight.ACTIVE)
+
+
+def unclear(state: State, live: Opinion, now: float) -> Reason | None:
+    """Why nothing can be concluded of the live node, or of who owns the data; None when all is clear."""
+    if state.policy.authority is Authority.CLUSTER and len(actives(state, now)) > 1:
+        claimed = " and ".join(actives(state, now))
+        return Reason("split_brain", f"{claimed} both claim to be active: the cluster manager has to settle it")
+    if live.sight is not Sight.UNKNOWN:
+        return None
+    return verdict.path(state, now) or Reason("unknown", live.sentence)
+
+
+def first(state: State, now: float) -> Reason | None:
+    """The first veto against a switch that is needed."""
+    return next((r for veto in VETOES if (r := veto(state, now))), None)
+
+
+def barred(state: State, now: float) -> Reason | None:
+    """Why no epoch may be opened at all, not even the first or by a person; None when it may."""
+    return _lease(state, now) or _store(state, now)
+
+
+def standing(state: State, now: float) -> tuple[Reason, ...]:
+    """Every veto that would stand now, whether or not a switch is needed: for status and metrics."""
+    return tuple(r for veto in VETOES if veto is not _no_target and (r := veto(state, now)))
+
+
+def _no_target(state: State, _now: float) -> Reason | None:
+    if state.need is None or state.need.target:
+        return None
+    return Reason("no_target", f"{state.need.sentence}; no other node is up")
+
+
+def _split_brain(state: State, now: float) -> Reason | None:
+    if state.policy.authority is Authority.AGENT or len(actives(state, now)) < 2:
+        return None
+    return Reason("split_brain", f"{' and '.join(actives(state, now))} both claim to be active")
+
+
+def _conflict(state: State, _now: float) -> Reason | None:
+    return state.conflict
+
+
+def _override(state: State, _now: float) -> Reason | None:
+    said = state.override
+    if said is None:
+        return None
+    what, slug = ("promoted for good", "pinned") if said.pinned else ("automatic switches held", "held")
+    return Reason(slug, f"{what} by {said.who}: {said.sentence}")
+
+
+def _window(state: State, _now: float) -> Reason | None:
+    return Reason("frozen", f"the freeze window {state.window} is open") if state.window else None
+
+
+def _manual(state: State, _now: float) -> Reason | None:
+    return Reason("manual", "mode is manual: only a person switches") if state.policy.mode is Mode.MANUAL else None
+
+
+def _rejected(state: State, _now: float) -> Reason | None:
+    return Reason("rejected", f"the proposed switch was rejected by {state.rejected}") if state.rejected else None
+
+
+def _hold_down(state: State, now: float) -> Reason | None:
+    left_s = state.committed_at + state.policy.hold_down_s - now
+    if left_s <= 0:
+        return None
+    return Reason(
+        "hold_down", f"the last switch was less than {state.policy.hold_down_s:g} s ago ({left_s:.1f} s left)"
+    )
+
+
+def _flap_budget(state: State, now: float) -> Reason | None:
+    recent = [t for t in state.automatic_at if now - t < HOUR_S]
+    if len(recent) < state.policy.switches_per_hour:
+        return None
+    return Reason("flap_budget", f"{len(recent)} automatic switches within an hour: the budget is used up")
+
+
+def _lease(state: State, now: float) -> Reason | None:
+    return lease.veto(state.lease, now, state.policy.lease_margin_s)
+
+
+def _store(state: State, _now: float) -> Reason | None:
+    return Reason("store", f"a switch could not be recorded: {state.store_trouble}") if state.store_trouble else None
+
+
+VETOES: tuple[Callable[[State, float], Reason | None], ...] = (
+    verdict.path,
+    _split_brain,
+    _no_target,
+    _conflict,
+    _override,
+    _window,
+    _manual,
+    _rejected,
+    _hold_down,
+    _flap_budget,
+    _lease,
+    _store,
+)
+
+
+def deadlines(state: State) -> tuple[float, ...]:
+    """When each veto or verdict could change by time alone."""
+    policy = state.policy
+    return (
+        state.committed_at + policy.hold_down_s,
+        min(state.automatic_at, default=math.inf) + HOUR_S,
+        state.lease.until - policy.lease_margin_s,
+        *(t.heard_at + policy.stale_s for t in state.tracks.values() if t.heard_at is not None),
+        *(r.at + policy.stale_s for r in state.reports.values()),
+    )

@@ -1,0 +1,95 @@
+"""The probing loop: one task an endpoint, each with its own jittered schedule.
+
+Two probes of one endpoint never overlap: a task waits for its probe before it plans the next. A probe that is due while
+the loop was held up is made once, at once, and those that were missed are not made up for.
+
+A new kind is one file with one coroutine, and one line in KINDS.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from edge.config import ProbeKind
+from edge.failover.model import Observation, Sight
+from edge.probes import smb, tcp
+from edge.probes.tcp import Outcome
+
+Kind = Callable[[str, int, float], Awaitable[Outcome]]
+"""`await kind(address, port, timeout_s)` ends by the time-out, and raises nothing for what the world does."""
+
+KINDS: Mapping[ProbeKind, Kind] = {
+    ProbeKind.TCP: tcp.probe,
+    ProbeKind.SMB: smb.probe,
+}
+WITNESS: Kind = tcp.witness
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    endpoint: str
+    address: str
+    port: int
+    kind: Kind
+    interval_s: float
+    timeout_s: float
+    jitter: float
+
+
+class Prober:
+    def __init__(self, targets: Iterable[Target], emit: Callable[[Observation], None], random: Random) -> None:
+        self._emit = emit
+        self._random = random
+        self._wanted = frozenset(targets)
+        self._changed = asyncio.Event()
+
+    def replace(self, targets: Iterable[Target]) -> None:
+        """From the loop's own thread. A target that stays as it was keeps its schedule."""
+        self._wanted = frozenset(targets)
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        tasks: dict[Target, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._changed.clear()
+                await _stop(tasks.pop(gone) for gone in tasks.keys() - self._wanted)
+                tasks |= {new: group.create_task(self._watch(new)) for new in self._wanted - tasks.keys()}
+                await self._changed.wait()
+
+    async def _watch(self, target: Target) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._random.uniform(0, target.jitter) * target.interval_s
+        while True:
+            await asyncio.sleep(due - loop.time())
+            self._emit(await observe(target))
+            due = max(due + self._pause_s(target), loop.time())
+
+    def _pause_s(self, target: Target) -> float:
+        return target.interval_s * self._random.uniform(1 - target.jitter, 1 + target.jitter)
+
+
+async def _stop(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Waits for them: the successor of a probe must not overlap with it."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
+
+
+async def observe(target: Target) -> Observation:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    try:
+        seen = await target.kind(target.address, target.port, target.timeout_s)
+    except Exception as error:  # noqa: BLE001 - a fault in a kind is our own trouble: it counts against no node
+        seen = Outcome(Sight.UNKNOWN, answered=False, evidence=f"this agent's own trouble: {error!r}")
+    took_s = loop.time() - began
+    return _observation(target.endpoint, seen, took_s if seen.answered and took_s < target.timeout_s else None)
+
+
+def _observation(endpoint: str, seen: Outcome, rtt_s: float | None) -> Observation:
+    took = "" if rtt_s is None else f", {rtt_s * 1000:.0f} ms"
+    return Observation(endpoint, seen.sight, seen.answered, f"{seen.evidence}{took}", rtt_s)

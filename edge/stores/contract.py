@@ -1,0 +1,30 @@
+"""What a store is: items under keys, each with a version, and one way to write that can't overwrite what was not read.
+
+    read(key)                            the item, or None
+    scan(prefix, limit)                  the items whose key begins so, highest key first
+    compare_and_set(key, value, version) writes when the stored version is still `version` (0: no item), and counts it up
+
+A value is a JSON object. An item that `compare_and_set` returned survives a power cut. Every method may be called from any
+thread and raises StoreError where the store can't be used, StoreConflictError where somebody else wrote first.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Value = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    key: str
+    version: int
+    value: Value
+
+
+class Store(Protocol):
+    def read(self, key: str) -> Item | None: ...
+
+    def scan(self, prefix: str, limit: int) -> Sequence[Item]: ...
+
+    def compare_and_set(self, key: str, value: Value, version: int) -> Item: ...

@@ -1,0 +1,71 @@
+"""What a switch is: something that reads AWS, and says which calls would make it agree with an intent.
+
+A step has one method, `plan`: it reads, never writes, and returns the calls that are still missing. No calls: AWS agrees. So the
+same method observes, plans, reads back and verifies, a dry run is a plan that nobody applies, and a step can be repeated
+at any time. It raises CloudError; with Fault.CONFLICT where AWS carries a newer epoch (`found_epoch`).
+
+A side is what an in-VPC client is told by one means: a view of it says which node AWS points to now.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from edge.errors import CloudError, Fault
+from edge.failover.model import Intent, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One AWS call, exactly as it is sent: `service` and `method` are boto3's names."""
+
+    service: str
+    method: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`calls` are still missing; `pending`: nothing is missing, but AWS has not finished. `evidence` is what was read."""
+
+    evidence: str
+    calls: tuple[Call, ...] = ()
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which node one side points to (None: to none), and at which epoch, where it carries one (else 0)."""
+
+    node: str | None
+    epoch: int
+    evidence: str
+
+
+class Step(ABC):
+    """One journalled part of a stage. `name` is its key in the journal, unique within a service."""
+
+    name: ClassVar[str]
+    stage: ClassVar[Stage]
+
+    @abstractmethod
+    def plan(self, intent: Intent) -> Plan: ...
+
+    def applied(self, answer: Mapping[str, Any]) -> None:  # noqa: B027 most steps read back all that they need
+        """AWS's answer to a call of the plan, for a step that needs something of it later."""
+
+
+class Side(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    def view(self) -> View: ...
+
+
+class NewerEpochError(CloudError):
+    """AWS carries a newer epoch than ours: whoever wrote it acts now."""
+
+    def __init__(self, api: str, found_epoch: int, message: str) -> None:
+        self.found_epoch = found_epoch
+        super().__init__(api, Fault.CONFLICT, message)

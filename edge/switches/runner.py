@@ -1,0 +1,132 @@
+"""The runner: makes AWS agree with an intent, one journalled step after the other.
+
+    read what is ─▶ nothing missing? ─▶ journal "done"
+         ▲                 │ calls missing
+         │                 ▼
+         └── send ◀─ journal "begun" ◀─ may we still act?
+
+The loop is the same for the first try, the reading back, a repetition after a time-out and a resumption after a crash: it
+never assumes what a call did, it reads. A mutation is sent at most once per reading, and again only when AWS has had
+`SETTLE_S` to show the last one. What can't be mended by trying again ends the stage at once.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from edge.errors import CloudError, Fault, StoreError
+from edge.failover.events import StageEnded
+from edge.failover.model import Intent, Reason, Stage
+from edge.switches.contract import NewerEpochError, Plan, Step
+from edge.switches.session import Session
+
+SETTLE_S = 2.0  # describes are eventually consistent (AWS, *Eventual consistency in the EC2 API*)
+_FIRST_PAUSE_S = 0.02  # most changes are there at the first reading back
+_TRANSIENT = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.CONFLICT)
+
+Journal = Callable[[int, str, str, str], None]
+"""(epoch, step, "begun" or "done", evidence), on disk when it returns. Raises StoreError."""
+
+Permit = Callable[[int, float], Reason | None]
+"""Why an epoch may not act now for so many seconds, None when it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds within which a new try of a step may begin, and the longest pause between two of them.
+
+    `act_s` bounds fence, move and publish: past it the machine decides what an outage means. `verify_s`: Route 53 is INSYNC
+    "generally within 60 seconds" (AWS, *GetChange*); its API takes 5 requests a second of the whole account.
+    """
+
+    act_s: float = 3.0
+    act_pause_s: float = 0.5
+    verify_s: float = 90.0
+    verify_pause_s: float = 2.0
+
+
+class _NotYetError(CloudError):
+    """AWS does not agree yet, and nothing went wrong."""
+
+
+class Runner:
+    """One service's steps, in order. `run` blocks, and raises nothing that a step, AWS or the store can cause."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        session: Session,
+        journal: Journal,
+        permit: Permit,
+        pace: Pace,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._steps = steps
+        self._session = session
+        self._journal = journal
+        self._permit = permit
+        self._pace = pace
+        self._sleep = sleep
+        self._now = now
+
+    def run(self, intent: Intent, stage: Stage) -> StageEnded:
+        try:
+            said = [self._made_true(step, intent) for step in self._steps if step.stage is stage]
+        except NewerEpochError as error:
+            return StageEnded(intent.epoch, stage, str(error), Fault.CONFLICT, error.found_epoch)
+        except CloudError as error:
+            fault = Fault.IMPOSSIBLE if error.fault is Fault.CONFLICT else error.fault
+            return StageEnded(intent.epoch, stage, str(error), fault)
+        except StoreError as error:
+            return StageEnded(intent.epoch, stage, f"the journal can't be written: {error}", Fault.UNREACHABLE)
+        return StageEnded(intent.epoch, stage, "; ".join(said))
+
+    def plans(self, intent: Intent) -> list[tuple[Step, Plan]]:
+        """What is missing now, step by step: the dry run. Reads only."""
+        return [(step, step.plan(intent)) for step in self._steps if step.stage is not Stage.VERIFY]
+
+    def _made_true(self, step: Step, intent: Intent) -> str:
+        sent_at = -math.inf
+        for attempt in self._tries(step):
+            with attempt:
+                plan = step.plan(intent)
+                if not plan.calls and not plan.pending:
+                    return self._done(step, intent, plan)
+                if step.stage is not Stage.VERIFY and self._now() - sent_at >= SETTLE_S:
+                    sent_at = self._now()
+                    self._send(step, intent, plan)
+                raise _NotYetError(step.name, Fault.UNREACHABLE, f"AWS does not agree yet: {plan.evidence}")
+        raise AssertionError("tenacity returns or raises")
+
+    def _tries(self, step: Step) -> Retrying:
+        verifying = step.stage is Stage.VERIFY
+        pause_s = self._pace.verify_pause_s if verifying else self._pace.act_pause_s
+        return Retrying(
+            retry=retry_if_exception(_worth_another_try),
+            wait=wait_random_exponential(multiplier=_FIRST_PAUSE_S, max=pause_s),
+            stop=stop_after_delay(self._pace.verify_s if verifying else self._pace.act_s),
+            sleep=self._sleep,
+            reraise=True,
+        )
+
+    def _send(self, step: Step, intent: Intent, plan: Plan) -> None:
+        """The calls that are missing, each once, while we may act."""
+        for call in plan.calls:
+            barred = self._permit(intent.epoch, self._session.settings.call_s)
+            if barred:
+                raise CloudError(step.name, Fault.IMPOSSIBLE, barred.sentence)
+            self._journal(intent.epoch, step.name, "begun", plan.evidence)
+            step.applied(self._session.call(call))
+
+    def _done(self, step: Step, intent: Intent, plan: Plan) -> str:
+        if step.stage is not Stage.VERIFY:
+            self._journal(intent.epoch, step.name, "done", plan.evidence)
+        return plan.evidence
+
+
+def _worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, CloudError) and error.fault in _TRANSIENT and not isinstance(error, NewerEpochError)

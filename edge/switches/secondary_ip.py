@@ -1,0 +1,124 @@
+"""The secondary private address: it leaves one node's network interface and is assigned to the other's, in one subnet.
+
+AssignPrivateIpAddresses is asynchronous, has no client token, and with AllowReassignment takes the address from whichever interface
+holds it (AWS, *AssignPrivateIpAddresses*). So each step reads who holds the address first, and is done only when a describe shows it
+where it belongs and nowhere else, and, to verify, when a probe through the address is answered: the guest has to carry it too.
+EC2 has no compare-and-set; the lease, and the holder of the newest epoch, are what keeps an old agent out (docs/design.md).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge.errors import CloudError, Fault
+from edge.failover.model import Intent, Stage
+from edge.switches.contract import Call, Plan, Step, View
+from edge.switches.session import Session
+
+_DESCRIBE = "DescribeNetworkInterfaces"
+
+Reached = Callable[[str], tuple[bool, str]]
+"""Probes an address as the service is probed: whether it serves, and the evidence. Blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`interfaces`: the network interface (eni-...) of each node."""
+
+    address: str
+    interfaces: Mapping[str, str]
+
+
+class Address:
+    """Reads which nodes' interfaces hold the address."""
+
+    name = "secondary_ip"
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._session = session
+        self.settings = settings
+
+    def view(self) -> View:
+        holders = self.holders()
+        return View(holders[0] if len(holders) == 1 else None, 0, self.said(holders))
+
+    def holders(self) -> tuple[str, ...]:
+        ids = list(self.settings.interfaces.values())
+        described = self._session.read("ec2", "describe_network_interfaces", NetworkInterfaceIds=ids)
+        carried = {each["NetworkInterfaceId"]: each for each in described["NetworkInterfaces"]}
+        return tuple(node for node, eni in self.settings.interfaces.items() if self._holds(carried.get(eni)))
+
+    def _holds(self, interface: Mapping[str, Any] | None) -> bool:
+        """Addresses are compared whole: 10.0.1.1 is not a part of 10.0.1.10."""
+        for each in interface["PrivateIpAddresses"] if interface else ():
+            if each["PrivateIpAddress"] == self.settings.address:
+                if each.get("Primary"):
+                    message = f"{self.settings.address} is a primary address: it can't move"
+                    raise CloudError(_DESCRIBE, Fault.IMPOSSIBLE, message)
+                return True
+        return False
+
+    def said(self, holders: tuple[str, ...]) -> str:
+        return f"{self.settings.address} is on {' and '.join(holders) or 'no interface'}"
+
+
+class Unassign(Step):
+    """Stage fence: the address leaves every node but the target. Who can't be reached at it can't write behind it."""
+
+    name, stage = "unassign", Stage.FENCE
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def plan(self, intent: Intent) -> Plan:
+        holders = self._address.holders()
+        settings = self._address.settings
+        calls = tuple(
+            Call(
+                "ec2",
+                "unassign_private_ip_addresses",
+                {"NetworkInterfaceId": settings.interfaces[node], "PrivateIpAddresses": [settings.address]},
+            )
+            for node in holders
+            if node != intent.node
+        )
+        return Plan(self._address.said(holders), calls)
+
+
+class Assign(Step):
+    """Stage move: the target's interface holds the address, and no other does."""
+
+    name, stage = "assign", Stage.MOVE
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def plan(self, intent: Intent) -> Plan:
+        holders = self._address.holders()
+        settings, evidence = self._address.settings, self._address.said(holders)
+        if holders == (intent.node,):
+            return Plan(evidence)
+        parameters = {
+            "NetworkInterfaceId": settings.interfaces[intent.node],
+            "PrivateIpAddresses": [settings.address],
+            "AllowReassignment": bool(holders),
+        }
+        return Plan(evidence, (Call("ec2", "assign_private_ip_addresses", parameters),))
+
+
+class Verify(Step):
+    """Stage verify: as Assign, and the service answers at the address."""
+
+    name, stage = "secondary-address", Stage.VERIFY
+
+    def __init__(self, assign: Assign, address: str, reached: Reached) -> None:
+        self._assign = assign
+        self._address = address
+        self._reached = reached
+
+    def plan(self, intent: Intent) -> Plan:
+        plan = self._assign.plan(intent)
+        if plan.calls:
+            return plan
+        serves, evidence = self._reached(self._address)
+        return Plan(f"{plan.evidence}; probed: {evidence}", pending=not serves)

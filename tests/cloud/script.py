@@ -1,0 +1,94 @@
+"""What a test may script: how slow AWS is, what fails next, and what was asked of it.
+
+A lag is read when somebody looks, not when a change is made. So a test sets an hour, makes its change, sees
+the old state for as long as it likes, sets 0 and sees the new one: nothing waits, and no slow machine can
+upset it. What has been seen once stays seen.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from fnmatch import fnmatchcase
+from typing import Any
+
+
+class FaultKind(Enum):
+    THROTTLE = "throttle"
+    DENY = "deny"
+    EXPIRED = "expired"
+    PRIOR_REQUEST = "prior_request"
+    BLACK_HOLE = "black_hole"  # take the request, do nothing, never answer
+    RESET = "reset"  # take the request, do nothing, break the connection
+    TIMEOUT_AFTER = "timeout_after"  # do what is asked, then never answer
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    status: int
+    code: str
+    message: str
+
+
+# EC2 has its own words (EC2 API reference, "Error codes"); the others use the common ones (their "Common
+# Errors" and, for PriorRequestNotComplete, the Route 53 developer guide, "Quotas").
+EC2_ERRORS = {
+    FaultKind.THROTTLE: ApiError(503, "RequestLimitExceeded", "Request limit exceeded."),
+    FaultKind.DENY: ApiError(403, "UnauthorizedOperation", "You are not authorized to perform this operation."),
+    FaultKind.EXPIRED: ApiError(400, "RequestExpired", "Request has expired."),
+}
+COMMON_ERRORS = {
+    FaultKind.THROTTLE: ApiError(400, "Throttling", "Rate exceeded"),
+    FaultKind.DENY: ApiError(403, "AccessDenied", "User is not authorized to perform this action."),
+    FaultKind.EXPIRED: ApiError(403, "ExpiredToken", "The security token included in the request is expired"),
+    FaultKind.PRIOR_REQUEST: ApiError(
+        400, "PriorRequestNotComplete", "The request was rejected because an earlier one is not complete."
+    ),
+}
+
+
+def error_of(kind: FaultKind, service: str) -> ApiError | None:
+    """The error that the service answers with, or None for the kinds that end without an answer."""
+    own = EC2_ERRORS if service == "ec2" else {}
+    return own.get(kind) or COMMON_ERRORS.get(kind)
+
+
+@dataclass(slots=True)
+class Fault:
+    api: str  # "ec2:AssignPrivateIpAddresses", "route53:*", "*"
+    kind: FaultKind
+    times: int | None = None  # None: until cleared
+
+    def take(self, api: str) -> bool:
+        if self.times == 0 or not fnmatchcase(api, self.api):
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    api: str
+    parameters: dict[str, Any]
+    at_s: float  # monotonic, as the emulator's machine counts
+    result: str  # "ok", AWS's error code, or the kind of the fault that left it unanswered
+
+
+@dataclass(slots=True)
+class Script:
+    route53_lag_s: float = 0.0
+    address_lag_s: float = 0.0
+    faults: list[Fault] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fault_for(self, api: str) -> FaultKind | None:
+        with self.lock:
+            return next((fault.kind for fault in self.faults if fault.take(api)), None)
+
+    def record(self, api: str, parameters: dict[str, Any], result: str) -> None:
+        with self.lock:
+            self.calls.append(Call(api, parameters, time.monotonic(), result))

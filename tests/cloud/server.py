@@ -1,0 +1,245 @@
+"""One process: moto over HTTP, the DNS face, and the switchboard `/_edge/` that scripts both.
+
+    GET    /_edge/state    lags, faults still to come, calls so far
+    POST   /_edge/lag      {"route53_s": 0.5, "address_s": 2}
+    POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1}
+    DELETE /_edge/faults
+    DELETE /_edge/calls
+    POST   /_edge/reset    an empty AWS account and an empty script
+
+Everything else is AWS. The service stands in the signature's credential scope (Signature Version 4), so
+one port serves all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import struct
+import sys
+import threading
+from dataclasses import asdict, dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+from moto.core.base_backend import BackendDict
+from moto.core.common_types import TYPE_RESPONSE
+from moto.core.exceptions import ServiceException
+from moto.core.request import Request
+from moto.core.responses import ActionResult, BaseResponse
+from moto.core.utils import get_service_model
+from moto.ec2.responses import EC2Response
+from moto.route53.responses import Route53
+from moto.sts.responses import TokenResponse
+
+from . import dns_face, ec2, route53
+from .script import ApiError, Fault, FaultKind, Script, error_of
+
+SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(\w+)/aws4_request")
+CODE = re.compile(r"<Code>([^<]+)</Code>")
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+@dataclass(slots=True)
+class Cloud:
+    script: Script
+    ledger: route53.Ledger
+    moves: ec2.Moves
+    services: dict[str, type[BaseResponse]]
+    # moto keeps plain dictionaries that its threads would race for; AWS decides one call after the other.
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def handle(self, request: Request) -> Answer | FaultKind:
+        """AWS's answer, or the fault that leaves the caller without one."""
+        service = signed_for(request)
+        if service not in self.services:
+            return 501, {}, f"{service} is not emulated".encode()
+        asked: Any = self.services[service]()
+        asked.setup_class(request)
+        api = f"{service}:{asked._get_action()}"
+        kind = self.script.fault_for(api)
+        error = error_of(kind, service) if kind else None
+        if kind and not error and kind is not FaultKind.TIMEOUT_AFTER:
+            self.script.record(api, asked.params, kind.value)
+            return kind
+        answer = refusal(asked, error) if error else self._perform(asked)
+        unanswered = kind if kind is FaultKind.TIMEOUT_AFTER else None
+        self.script.record(api, asked.params, unanswered.value if unanswered else result_of(answer))
+        return unanswered or answer
+
+    def _perform(self, asked: Any) -> Answer:
+        with self.lock:
+            return plain(asked.call_action())
+
+    def set_lag(self, *, route53_s: float | None = None, address_s: float | None = None) -> None:
+        with self.lock:
+            self.ledger.settle()
+            self.moves.settle()
+            if route53_s is not None:
+                self.script.route53_lag_s = route53_s
+            if address_s is not None:
+                self.script.address_lag_s = address_s
+
+    def reset(self) -> None:
+        self.set_lag(route53_s=0, address_s=0)
+        with self.lock, self.script.lock:
+            BackendDict.reset()
+            self.ledger.changes.clear()
+            self.moves.moves.clear()
+            self.script.faults.clear()
+            self.script.calls.clear()
+
+
+def build(*, stock: bool) -> Cloud:
+    """The emulator; `stock` leaves the mends off, to show what they are for."""
+    script = Script()
+    ledger, moves = route53.Ledger(script), ec2.Moves(script)
+    services: dict[str, type[BaseResponse]] = {
+        "route53": Route53 if stock else route53.mend(ledger),
+        "ec2": EC2Response if stock else ec2.mend(moves),
+        "sts": TokenResponse,
+    }
+    return Cloud(script, ledger, moves, services)
+
+
+def signed_for(request: Request) -> str:
+    scope = SCOPE.search(request.headers.get("Authorization", ""))
+    return scope[1] if scope else "an unsigned request"
+
+
+def plain(response: TYPE_RESPONSE) -> Answer:
+    status, headers, body = response
+    return (
+        status,
+        {str(k): str(v) for k, v in headers.items()},
+        body.encode() if isinstance(body, str) else body,
+    )
+
+
+class ScriptedError(ServiceException):
+    """moto takes an exception's service from the module that defines it; this one belongs to all."""
+
+
+def refusal(asked: Any, error: ApiError) -> Answer:
+    wrapped = ActionResult(ScriptedError(error.code, error.message))
+    _, headers, body = plain(asked.serialized(wrapped))
+    return error.status, headers, body
+
+
+def result_of(answer: Answer) -> str:
+    status, _, body = answer
+    code = CODE.search(body.decode())
+    return "ok" if status < 300 else code[1] if code else str(status)
+
+
+class Switchboard:
+    """The methods are named after the request that they answer."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.script = cloud.script
+
+    def get_state(self, _body: dict[str, Any]) -> dict[str, Any]:
+        with self.script.lock:
+            return {
+                "lag": {"route53_s": self.script.route53_lag_s, "address_s": self.script.address_lag_s},
+                "faults": [
+                    asdict(fault) | {"kind": fault.kind.value} for fault in self.script.faults if fault.times != 0
+                ],
+                "calls": [asdict(call) for call in self.script.calls],
+            }
+
+    def post_lag(self, body: dict[str, Any]) -> None:
+        self.cloud.set_lag(**body)
+
+    def post_faults(self, body: dict[str, Any]) -> None:
+        with self.script.lock:
+            self.script.faults.append(Fault(body["api"], FaultKind(body["kind"]), body.get("times")))
+
+    def delete_faults(self, _body: dict[str, Any]) -> None:
+        with self.script.lock:
+            self.script.faults.clear()
+
+    def delete_calls(self, _body: dict[str, Any]) -> None:
+        with self.script.lock:
+            self.script.calls.clear()
+
+    def post_reset(self, _body: dict[str, Any]) -> None:
+        self.cloud.reset()
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # boto3 keeps its connections
+    wbufsize = -1  # one segment an answer: two meet Nagle and delayed ACKs, 40 ms a call
+    cloud: ClassVar[Cloud]
+
+    def handle_any(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/_edge/"):
+            return self._answer(*self._switchboard(body))
+        url = f"http://{self.headers['Host']}{self.path}"
+        answer = self.cloud.handle(Request.from_primitives(self.command, url, self.headers, body))
+        return self._leave(answer) if isinstance(answer, FaultKind) else self._answer(*answer)
+
+    do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the names that http.server looks for
+
+    def _switchboard(self, body: bytes) -> Answer:
+        name = f"{self.command}_{self.path.removeprefix('/_edge/')}".lower()
+        method = getattr(Switchboard(self.cloud), name, None)
+        if method is None:
+            return 404, {}, b"no such switch"
+        content = method(json.loads(body or b"{}")) or {}
+        return 200, {"Content-Type": "application/json"}, json.dumps(content, default=str).encode()
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in (headers | {"Content-Length": str(len(body))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _leave(self, kind: FaultKind) -> None:
+        self.close_connection = True
+        if kind is FaultKind.RESET:  # closing with unsent data to be dropped sends RST (socket(7), SO_LINGER)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            self.connection.recv(1)  # returns when the caller has given up
+
+    def log_message(self, *_args: Any) -> None:
+        """Say nothing: the calls are in the log that tests read."""
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # the default of 5 makes bursts of a test wait a second for TCP's retry
+
+    def shutdown_request(self, request: Any) -> None:
+        self.close_request(request)  # without the FIN that would come before a RST
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def warm() -> None:
+    """Have botocore read its models now, not within the first caller's time-out."""
+    for service in ("route53", "ec2", "sts"):
+        get_service_model(service)
+
+
+def end_with_stdin() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def serve(host: str, http_port: int, dns_port: int, *, stock: bool, until_stdin_closes: bool) -> None:
+    if until_stdin_closes:
+        threading.Thread(target=end_with_stdin, daemon=True).start()
+    cloud = build(stock=stock)
+    warm()
+    server = Server((host, http_port), type("CloudHandler", (Handler,), {"cloud": cloud}))
+    ports = {"http": server.server_port, "dns": dns_face.listen(cloud.ledger, host, dns_port)}
+    print(json.dumps(ports), flush=True)
+    server.serve_forever()

@@ -1,0 +1,398 @@
+"""Real controllers and real worker processes on loopback. Waits have no tight limits: slow machines only take longer."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from dnslib import DNSRecord
+
+from edge.dns import orders, server
+from edge.dns.guard import Deny, Policy
+from edge.dns.message import Qtype
+from edge.dns.server import Workers
+from edge.dns.zone import Zone
+from edge.errors import ConfigError, RefusedError
+from tests.dns.samples import DUAL, FILES, WAITING, ZONE, packet
+
+PATIENCE_S = 60.0
+LOOPBACK = Policy(("127.0.0.0/8", "::1/128"))
+A_QUERY = packet("files.fs.corp.example", Qtype.A)
+MOVED = replace(ZONE, serial=2, services=(replace(FILES, addresses=("10.0.2.10",), node="b", epoch=13), DUAL, WAITING))
+SOURCES = 24  # enough that the kernel's hash gives each of two workers some: all to one has a chance of 2 ** -23
+
+
+def free_port() -> int:
+    """One that is free for UDP and TCP, now."""
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        udp.bind(("127.0.0.1", 0))
+        with suppress(OSError):
+            tcp.bind(udp.getsockname())
+            return int(udp.getsockname()[1])
+    return free_port()
+
+
+@asynccontextmanager
+async def running(
+    state_dir: Path, port: int, count: int = 1, zone: Zone = ZONE, host: str = "127.0.0.1", policy: Policy = LOOPBACK
+) -> AsyncIterator[Workers]:
+    workers = Workers([(host, port)], count, policy, state_dir)
+    workers.start(zone)
+    supervising = asyncio.create_task(workers.supervise())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await workers.published()
+        yield workers
+    finally:
+        supervising.cancel()
+        await workers.stop()
+
+
+@contextmanager
+def asking(port: int, data: bytes = A_QUERY, host: str = "127.0.0.1") -> Iterator[socket.socket]:
+    """A socket that has sent its question, once."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        asker.connect((host, port))
+        asker.settimeout(PATIENCE_S)
+        asker.send(data)
+        yield asker
+
+
+def ask(port: int, data: bytes = A_QUERY, host: str = "127.0.0.1") -> DNSRecord:
+    with asking(port, data, host) as asker:
+        return DNSRecord.parse(asker.recv(4096))
+
+
+def ask_tcp(port: int, data: bytes = A_QUERY, host: str = "127.0.0.1") -> DNSRecord:
+    with socket.create_connection((host, port), PATIENCE_S) as stream, stream.makefile("rb") as answers:
+        stream.sendall(len(data).to_bytes(2) + data)
+        return DNSRecord.parse(answers.read(int.from_bytes(answers.read(2))))
+
+
+def address(record: DNSRecord) -> str:
+    return str(record.rr[0].rdata)
+
+
+async def everybody_says(port: int) -> set[str]:
+    """What askers from many source ports, and so all workers, are told over UDP."""
+    return {address(await asyncio.to_thread(ask, port)) for _ in range(SOURCES)}
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    """A zombie of somebody else's child is dead enough."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def pids(workers: Workers) -> list[int]:
+    return [member.process.pid for member in workers._members]
+
+
+@contextmanager
+def orphans(port: int, state_dir: Path) -> Iterator[list[int]]:
+    """The workers of a controller that was killed with SIGKILL."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.dns.controller", str(port), str(state_dir)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as controller:
+        assert controller.stdout is not None
+        left = json.loads(controller.stdout.readline())
+        controller.kill()
+    try:
+        yield left
+    finally:
+        for pid in filter(lives, left):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1"])
+async def test_answers_over_udp_and_tcp_come_from_the_address_that_was_asked(tmp_path: Path, host: str) -> None:
+    port = free_port()
+    async with running(tmp_path, port, host=host):
+        assert address(await asyncio.to_thread(ask, port, host=host)) == "10.0.1.10"
+        assert address(await asyncio.to_thread(ask_tcp, port, host=host)) == "10.0.1.10"
+
+
+async def test_dig_understands_us(tmp_path: Path) -> None:
+    async def dig(*words: str) -> str:
+        command = ("dig", "@127.0.0.1", "-p", str(port), "+time=30", "+noall", "+answer", "+comments", *words)
+        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+        return (await process.communicate())[0].decode()
+
+    port = free_port()
+    async with running(tmp_path, port):
+        for transport in ("+notcp", "+tcp"):
+            answer = await dig(transport, "_edge.files.fs.corp.example", "TXT")
+            assert '"epoch=12 node=a"' in answer
+            assert "flags: qr aa rd;" in answer
+            assert "udp: 1232" in answer
+        assert "status: NXDOMAIN" in await dig("+notcp", "no.fs.corp.example")
+
+
+async def test_once_published_a_zone_is_answered_by_every_worker(tmp_path: Path) -> None:
+    port = free_port()
+    async with running(tmp_path, port, count=2) as workers:
+        for zone, expected in [(MOVED, "10.0.2.10"), (ZONE, "10.0.1.10"), (MOVED, "10.0.2.10")]:
+            workers.publish(zone)
+            async with asyncio.timeout(PATIENCE_S):
+                await workers.published()
+            assert await everybody_says(port) == {expected}
+            assert workers.counters().zone_sequence == workers._order.sequence
+
+
+async def test_a_zone_is_swapped_whole_and_without_a_lost_query(tmp_path: Path) -> None:
+    """Two names ask in one TCP write: their answers always belong to the same zone."""
+    port = free_port()
+    txt = packet("_edge.files.fs.corp.example", Qtype.TXT)
+    both = b"".join(len(data).to_bytes(2) + data for data in (A_QUERY, txt))
+
+    def pair() -> tuple[str, str]:
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as stream, stream.makefile("rb") as answers:
+            stream.sendall(both)
+            read = [DNSRecord.parse(answers.read(int.from_bytes(answers.read(2)))) for _ in range(2)]
+            return address(read[0]), address(read[1])
+
+    async with running(tmp_path, port) as workers:
+        seen = set()
+        for turn in range(30):
+            workers.publish(replace(ZONE if turn % 2 else MOVED, serial=turn))
+            seen |= set(await asyncio.gather(*(asyncio.to_thread(pair) for _ in range(4))))
+        assert seen <= {("10.0.1.10", '"epoch=12 node=a"'), ("10.0.2.10", '"epoch=13 node=b"')}
+        assert len(seen) == 2
+
+
+async def test_a_worker_that_is_killed_costs_nobody_an_answer(tmp_path: Path) -> None:
+    """Its sibling answers on; what came to its own socket waits there for its successor, and is answered unrepeated."""
+    port = free_port()
+    async with running(tmp_path, port, count=2) as workers:
+        await everybody_says(port)
+        before = workers.counters().queries["A", "NOERROR", "udp"]
+        victim, sibling = pids(workers)
+        workers.publish(MOVED)
+        os.kill(victim, signal.SIGKILL)
+        assert await everybody_says(port) == {"10.0.2.10"}
+        await until(lambda: workers._members[0].acknowledged)
+        assert pids(workers)[0] != victim
+        assert pids(workers)[1] == sibling
+        assert workers.counters().queries["A", "NOERROR", "udp"] >= before + SOURCES
+
+
+async def test_a_worker_that_dies_again_and_again_is_started_less_often(tmp_path: Path) -> None:
+    async with running(tmp_path, free_port()) as workers:
+        (member,) = workers._members
+        for pause_s in (0.0, 0.1, 0.5):
+            victim = member.process
+            victim.kill()
+            await until(lambda victim=victim: member.process is not victim)
+            assert member._started_s >= member._due_s
+            assert member._due_s == pytest.approx(member._started_s, abs=pause_s + PATIENCE_S)
+        assert member._failures == 3
+
+
+async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: Path) -> None:
+    port = free_port()
+    async with running(tmp_path, port) as workers:
+        (member,) = workers._members
+        member.channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel's least
+        os.kill(member.process.pid, signal.SIGSTOP)
+        for turn in range(30):
+            workers.publish(replace(MOVED, serial=turn))
+        assert member._sent < workers._order.sequence
+        os.kill(member.process.pid, signal.SIGCONT)
+        async with asyncio.timeout(PATIENCE_S):
+            await workers.published()
+        assert await everybody_says(port) == {"10.0.2.10"}
+
+
+async def test_workers_have_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very secret")
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    async with running(tmp_path, free_port()) as workers:
+        assert Path(f"/proc/{pids(workers)[0]}/environ").read_bytes() == b""
+
+
+async def test_workers_inherit_no_other_file(tmp_path: Path) -> None:
+    with (tmp_path / "secret").open("w") as secret:
+        os.set_inheritable(secret.fileno(), True)
+        async with running(tmp_path, free_port()) as workers:
+            files = [os.readlink(entry) for entry in Path(f"/proc/{pids(workers)[0]}/fd").iterdir()]
+            assert not [file for file in files if "secret" in file]
+
+
+async def test_garbage_is_survived(tmp_path: Path) -> None:
+    seeded = random.Random(53)
+    port = free_port()
+    async with running(tmp_path, port) as workers:
+        before = pids(workers)
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            for _ in range(500):
+                damaged = bytearray(packet("no.fs.corp.example", Qtype.A, b"\0\0\x29\x04\xd0\0\0\0\0\0\0"))
+                for _ in range(3):
+                    damaged[seeded.randrange(len(damaged))] = seeded.randrange(256)
+                sender.sendto(damaged[: seeded.randrange(len(damaged) + 1)], ("127.0.0.1", port))
+        assert await everybody_says(port) == {"10.0.1.10"}
+        assert pids(workers) == before
+        assert workers.counters().dropped["short"] > 0
+        assert workers.counters().dropped["internal"] == 0
+
+
+async def test_a_service_without_assignment_is_silent_until_it_has_one(tmp_path: Path) -> None:
+    port = free_port()
+    fresh = replace(ZONE, services=(replace(FILES, addresses=(), node=None, epoch=None),))
+    async with running(tmp_path, port, zone=fresh) as workers:
+        with asking(port) as waiting:
+            soa = await asyncio.to_thread(ask, port, packet("fs.corp.example", Qtype.SOA))
+            assert soa.header.aa
+            await until(lambda: workers.counters().dropped["unassigned"] == 1)
+            workers.publish(ZONE)
+            await workers.published()
+            assert address(await asyncio.to_thread(ask, port)) == "10.0.1.10"
+            waiting.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                waiting.recv(512)
+
+
+async def test_the_policy_can_change_with_a_zone(tmp_path: Path) -> None:
+    port = free_port()
+    async with running(tmp_path, port, policy=Policy(())) as workers:
+        with asking(port):
+            await until(lambda: workers.counters().dropped["denied"] == 1)
+        workers.publish(ZONE, Policy((), Deny.REFUSE))
+        await workers.published()
+        assert (await asyncio.to_thread(ask, port)).header.rcode == 5
+        workers.publish(ZONE, LOOPBACK)
+        await workers.published()
+        workers.publish(MOVED)
+        await workers.published()
+        assert await everybody_says(port) == {"10.0.2.10"}
+
+
+async def test_nobody_waits_for_a_client_that_does_not_read(tmp_path: Path) -> None:
+    port = free_port()
+    burst = (len(A_QUERY).to_bytes(2) + A_QUERY) * 2000
+    async with running(tmp_path, port):
+        with socket.create_connection(("127.0.0.1", port)) as lazy:
+            lazy.setblocking(False)
+            with suppress(BlockingIOError):
+                for _ in range(200):
+                    lazy.send(burst)
+                    await asyncio.sleep(0.002)
+            assert await everybody_says(port) == {"10.0.1.10"}
+            assert address(await asyncio.to_thread(ask_tcp, port)) == "10.0.1.10"
+
+
+async def test_when_the_controller_is_killed_its_workers_answer_on_until_the_next_one_is_ready(tmp_path: Path) -> None:
+    port = free_port()
+    with orphans(port, tmp_path) as left:
+        assert await everybody_says(port) == {"10.0.1.10"}
+        assert address(await asyncio.to_thread(ask_tcp, port)) == "10.0.1.10"
+        async with running(tmp_path, port, count=2, zone=MOVED) as workers, asyncio.timeout(PATIENCE_S):
+            await workers.alone()
+            assert await everybody_says(port) == {"10.0.2.10"}
+            await until(lambda: not any(map(lives, left)))
+
+
+async def test_orphans_of_two_generations_go_together(tmp_path: Path) -> None:
+    port = free_port()
+    with orphans(port, tmp_path) as oldest, orphans(port, tmp_path) as older:
+        async with running(tmp_path, port, zone=MOVED) as workers, asyncio.timeout(PATIENCE_S):
+            await workers.alone()
+            assert await everybody_says(port) == {"10.0.2.10"}
+            await until(lambda: not any(map(lives, oldest + older)))
+
+
+async def test_orphans_go_with_their_state_directory(tmp_path: Path) -> None:
+    with orphans(free_port(), tmp_path) as left:
+        assert all(map(lives, left))
+        (tmp_path / server.ROLL_FILE).unlink()
+        await until(lambda: not any(map(lives, left)))
+
+
+async def test_detached_workers_answer_on(tmp_path: Path) -> None:
+    port = free_port()
+    workers = Workers([("127.0.0.1", port)], 1, LOOPBACK, tmp_path)
+    workers.start(ZONE)
+    (pid,) = pids(workers)
+    workers.detach()
+    try:
+        assert address(await asyncio.to_thread(ask, port)) == "10.0.1.10"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+async def test_stopped_workers_are_gone_and_so_is_their_port(tmp_path: Path) -> None:
+    port = free_port()
+    async with running(tmp_path, port, count=2) as workers:
+        before = pids(workers)
+    assert not any(map(lives, before))
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.create_server(("127.0.0.1", port)):
+        udp.bind(("127.0.0.1", port))
+
+
+async def test_a_second_controller_on_the_same_state_directory_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.dns.controller", str(free_port()), str(tmp_path)]
+    process = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    await process.stdout.readline()
+    try:
+        with pytest.raises(RefusedError):
+            Workers([("127.0.0.1", free_port())], 1, LOOPBACK, tmp_path).start(ZONE)
+    finally:
+        process.kill()
+        await process.wait()
+        (tmp_path / server.ROLL_FILE).unlink()  # which ends its workers
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_an_address_that_cannot_be_answered_from_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(ConfigError, match=rf"dns\.listen: {host} "):
+        Workers([(host, free_port())], 1, LOOPBACK, tmp_path).start(ZONE)
+
+
+def test_a_port_that_somebody_else_has_is_refused(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError, match="in use"):
+        Workers([other.getsockname()], 1, LOOPBACK, tmp_path).start(ZONE)
+
+
+async def test_a_zone_that_cannot_be_right_leaves_the_old_one_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    async with running(tmp_path, port) as workers:
+        with pytest.raises(ValueError, match="no nameserver"):
+            workers.publish(replace(MOVED, nameservers={}))
+        with pytest.raises(ValueError, match="not appear"):
+            workers.publish(MOVED, Policy(("nonsense",)))
+        monkeypatch.setattr(server, "ORDER_MAX_BYTES", 100)
+        with pytest.raises(ValueError, match="more than 100"):
+            workers.publish(MOVED)
+        assert await everybody_says(port) == {"10.0.1.10"}
+
+
+async def test_the_largest_order_fits_the_channel(tmp_path: Path) -> None:
+    services = tuple(replace(FILES, name=f"{index:03}.fs.corp.example") for index in range(40))
+    padded = replace(ZONE, services=services)
+    spare = orders.ORDER_MAX_BYTES - len(orders.Order(2, padded, LOOPBACK).to_json())
+    assert spare > 0
+    many = LOOPBACK.allow_query + ("10.0.0.0/8",) * (spare // len(', "10.0.0.0/8"'))
+    port = free_port()
+    async with running(tmp_path, port) as workers, asyncio.timeout(PATIENCE_S):
+        workers.publish(padded, Policy(many))
+        await workers.published()
+        assert address(await asyncio.to_thread(ask, port, packet("007.fs.corp.example", Qtype.A))) == "10.0.1.10"

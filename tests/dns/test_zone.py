@@ -1,0 +1,159 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.dns.message import Qtype
+from edge.dns.zone import Found, Outcome, ServiceRecord, Tree, Zone
+from tests.dns.samples import DUAL, FILES, WAITING, ZONE, labels
+
+TREE = Tree(ZONE)
+MX = 15
+
+
+def find(name: str, qtype: int, tree: Tree = TREE) -> Found:
+    return tree.find(labels(name), qtype)
+
+
+def rdata(found: Found) -> list[tuple[str, ...]]:
+    return [rrset.rdata for rrset in found.answer]
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype", "expected"),
+    [
+        ("files.fs.corp.example", Qtype.A, ("10.0.1.10",)),
+        ("deep.below.fs.corp.example", Qtype.AAAA, ("fd00::2:10",)),
+        ("_edge.files.fs.corp.example", Qtype.TXT, ("epoch=12 node=a",)),
+        ("fs.corp.example", Qtype.NS, ("ns1.fs.corp.example.", "ns.elsewhere.example.")),
+        ("ns1.fs.corp.example", Qtype.A, ("10.10.0.53",)),
+        ("ns1.fs.corp.example", Qtype.AAAA, ("fd00::53",)),
+        ("deep.below.fs.corp.example", Qtype.ANY, ("10.0.2.10",)),
+        (
+            "fs.corp.example",
+            Qtype.SOA,
+            ("ns1.fs.corp.example. hostmaster.corp.example. 41 3600 600 1209600 5",),
+        ),
+    ],
+)
+def test_what_is_there(name: str, qtype: int, expected: tuple[str, ...]) -> None:
+    found = find(name, qtype)
+    assert (found.outcome, rdata(found)) == (Outcome.POSITIVE, [expected])
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype", "outcome"),
+    [
+        ("files.fs.corp.example", Qtype.AAAA, Outcome.NODATA),
+        ("_edge.files.fs.corp.example", Qtype.A, Outcome.NODATA),
+        ("fs.corp.example", MX, Outcome.NODATA),
+        ("below.fs.corp.example", Qtype.A, Outcome.NODATA),
+        ("below.fs.corp.example", Qtype.ANY, Outcome.NODATA),
+        ("nobody.fs.corp.example", Qtype.A, Outcome.NXDOMAIN),
+        ("x.files.fs.corp.example", Qtype.A, Outcome.NXDOMAIN),
+        ("corp.example", Qtype.SOA, Outcome.OUTSIDE),
+        ("example", Qtype.SOA, Outcome.OUTSIDE),
+        ("", Qtype.SOA, Outcome.OUTSIDE),
+        ("otherfs.corp.example", Qtype.A, Outcome.OUTSIDE),
+        ("ns.elsewhere.example", Qtype.A, Outcome.OUTSIDE),
+    ],
+)
+def test_what_is_not_there(name: str, qtype: int, outcome: Outcome) -> None:
+    found = find(name, qtype)
+    assert (found.outcome, found.answer) == (outcome, ())
+    assert bool(found.authority) == (outcome in {Outcome.NODATA, Outcome.NXDOMAIN})
+
+
+@pytest.mark.parametrize("qtype", [Qtype.A, Qtype.AAAA, Qtype.TXT, Qtype.SOA, Qtype.ANY, Qtype.AXFR, MX])
+@pytest.mark.parametrize("name", ["waiting.fs.corp.example", "_edge.waiting.fs.corp.example"])
+def test_a_service_that_never_had_a_node_is_silent(name: str, qtype: int) -> None:
+    assert find(name, qtype) == Found(Outcome.SILENT)
+
+
+def test_a_service_at_the_apex_leaves_soa_and_ns_answered_while_it_waits() -> None:
+    tree = Tree(replace(ZONE, services=(ServiceRecord(ZONE.name, 0),)))
+    assert find(ZONE.name, Qtype.SOA, tree).outcome is Outcome.POSITIVE
+    assert find(ZONE.name, Qtype.A, tree).outcome is Outcome.SILENT
+
+
+def test_a_service_at_the_apex_is_answered_beside_soa_and_ns() -> None:
+    tree = Tree(replace(ZONE, services=(replace(FILES, name=ZONE.name),)))
+    assert rdata(find(ZONE.name, Qtype.A, tree)) == [FILES.addresses]
+    assert find(ZONE.name, Qtype.NS, tree).outcome is Outcome.POSITIVE
+
+
+def test_a_zone_without_any_assignment_answers_for_itself() -> None:
+    tree = Tree(replace(ZONE, services=(WAITING,)))
+    assert find("fs.corp.example", Qtype.SOA, tree).outcome is Outcome.POSITIVE
+    assert find("nobody.fs.corp.example", Qtype.A, tree).outcome is Outcome.NXDOMAIN
+
+
+def test_only_ns_brings_the_nameservers_addresses_that_are_ours() -> None:
+    additional = find("fs.corp.example", Qtype.NS).additional
+    assert [(rrset.qtype, rrset.rdata) for rrset in additional] == [
+        (Qtype.A, ("10.10.0.53",)),
+        (Qtype.AAAA, ("fd00::53",)),
+    ]
+    assert find("fs.corp.example", Qtype.SOA).additional == ()
+
+
+@pytest.mark.parametrize(("negative_ttl_s", "ns_ttl_s", "expected"), [(5, 3600, 5), (60, 30, 30), (0, 3600, 0)])
+def test_a_negative_answer_lives_for_the_smaller_of_ttl_and_minimum(
+    negative_ttl_s: int, ns_ttl_s: int, expected: int
+) -> None:
+    tree = Tree(replace(ZONE, negative_ttl_s=negative_ttl_s, ns_ttl_s=ns_ttl_s))
+    (soa,) = find("nobody.fs.corp.example", Qtype.A, tree).authority
+    assert soa.ttl_s == expected
+    assert soa.rdata[0].endswith(f" {negative_ttl_s}")
+
+
+def test_ttls() -> None:
+    assert find("deep.below.fs.corp.example", Qtype.A).answer[0].ttl_s == 3
+    assert find("_edge.deep.below.fs.corp.example", Qtype.TXT).answer[0].ttl_s == 0
+    assert find("fs.corp.example", Qtype.NS).answer[0].ttl_s == 3600
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"nameservers": {}}, "no nameserver"),
+        ({"services": (replace(FILES, name="files.corp.example"),)}, "outside"),
+        ({"services": (FILES, replace(DUAL, name="FILES.fs.corp.example."))}, "same name"),
+        ({"services": (replace(FILES, name="ns1.fs.corp.example"),)}, "same name"),
+        ({"services": (replace(FILES, addresses=("10.0.1.300",)),)}, "10.0.1.300"),
+        ({"services": (replace(FILES, name=f"{'x' * 64}.fs.corp.example"),)}, "1 to 63"),
+        ({"services": (replace(WAITING, name=f"{'x' * 59}." * 4 + "fs.corp.example"),)}, "longer than 255"),
+        ({"name": "."}, "1 to 63"),
+        ({"contact": "hostmaster@bücher.example"}, "ascii"),
+    ],
+)
+def test_a_zone_that_cannot_be_right_is_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Tree(replace(ZONE, **change))
+
+
+hosts = st.from_regex(r"[a-z]{1,8}\.fs\.corp\.example", fullmatch=True)
+services = st.builds(
+    ServiceRecord,
+    hosts,
+    st.integers(0, 60),
+    st.tuples(st.ip_addresses().map(str)) | st.just(()),
+    st.none() | st.text(max_size=5),
+    st.none() | st.integers(0),
+)
+zones = st.builds(
+    Zone,
+    hosts,
+    st.dictionaries(hosts, st.tuples(st.ip_addresses().map(str))),
+    hosts,
+    st.integers(0),
+    st.lists(services, max_size=3).map(tuple),
+    st.integers(0, 60),
+    st.integers(0, 60),
+)
+
+
+@given(zones)
+def test_a_zone_survives_the_journey(zone: Zone) -> None:
+    assert Zone.from_json(zone.to_json()) == zone

@@ -1,0 +1,579 @@
+"""One file that is right; each test makes it wrong in one way (or several), and reads what `load` says."""
+
+import copy
+import math
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import FrozenInstanceError
+from datetime import datetime
+from ipaddress import ip_network
+from pathlib import Path
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import ValidationError
+
+from edge.config import (
+    Answer,
+    Config,
+    Endpoint,
+    FenceKind,
+    ProbeKind,
+    _examine,
+    detection_s,
+    duration_text,
+    failover_budget,
+    fastest_probe,
+    load,
+    parse_duration,
+)
+from edge.errors import ConfigError
+from edge.failover.model import Mode, OnOutage
+
+RIGHT = """
+[agent]
+name = "edge-1"
+
+[dns]
+listen = ["10.10.0.53:53", "[FD00::53]:53"]
+trusted_forwarders = ["10.10.0.10"]
+
+[zone]
+name = "FS.corp.example."
+contact = "hostmaster@corp.example"
+[zone.nameservers]
+"ns1.fs.corp.example" = ["10.10.0.53"]
+"ns.elsewhere.example" = []
+
+[aws]
+region = "ap-northeast-1"
+
+[path]
+loss_limit = 0.2
+[[path.witness]]
+name = "ec2"
+tcp = "10.0.1.5:443"
+
+[[service]]
+name = "files.fs.corp.example"
+hold_down = "30s"
+answer = "secondary"
+
+  [service.probe]
+  kind = "smb"
+  interval = "1s"
+  timeout = "500ms"
+  fall = 3
+
+  [[service.node]]
+  name = "a"
+  address = ["10.0.1.10", "fd00:1::10"]
+  interface = "eni-0aaaaaaaaaaaaaaaa"
+  subnet = "subnet-0cccccccccccccccc"
+
+  [[service.node]]
+  name = "b"
+  address = ["10.0.1.11", "fd00:1::11"]
+  port = 4450
+  interface = "eni-0bbbbbbbbbbbbbbbb"
+  subnet = "subnet-0cccccccccccccccc"
+
+  [service.switch.route53]
+  zone_id = "Z0123456789EXAMPLE"
+
+  [service.switch.secondary_ip]
+  address = "10.0.1.100"
+
+  [service.fence]
+  kind = "unassign"
+
+  [[service.freeze]]
+  name = "batch"
+  days = ["Sat"]
+  start = "22:00"
+  end = "02:00"
+  timezone = "Asia/Tokyo"
+"""
+
+Read = Callable[[str], Config]
+Problems = Callable[[str], list[str]]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    def _read(text: str) -> Config:
+        path = tmp_path / "edge.toml"
+        path.write_text(text)
+        return load(path)
+
+    return _read
+
+
+@pytest.fixture
+def problems(read: Read, tmp_path: Path) -> Problems:
+    """Each problem without the file's name, which every one must begin with."""
+
+    def _problems(text: str) -> list[str]:
+        with pytest.raises(ConfigError) as caught:
+            read(text)
+        prefix = f"{tmp_path / 'edge.toml'}: "
+        assert all(problem.startswith(prefix) for problem in caught.value.problems)
+        return [problem.removeprefix(prefix) for problem in caught.value.problems]
+
+    return _problems
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    text = RIGHT
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def test_every_value_arrives_typed(read: Read) -> None:
+    config = read(RIGHT)
+    service = config.services[0]
+    assert config.dns.listen == (Endpoint("10.10.0.53", 53), Endpoint("fd00::53", 53))
+    assert str(config.dns.listen[1]) == "[fd00::53]:53"
+    assert config.dns.trusted_forwarders == (ip_network("10.10.0.10/32"),)
+    assert config.zone.name == "fs.corp.example"
+    assert config.zone.rname == "hostmaster.corp.example"
+    assert config.zone.nameservers == {"ns1.fs.corp.example": ("10.10.0.53",), "ns.elsewhere.example": ()}
+    assert config.path.witnesses[0].tcp == Endpoint("10.0.1.5", 443)
+    assert (service.probe.kind, service.probe.interval_s, service.probe.timeout_s) == (ProbeKind.SMB, 1.0, 0.5)
+    assert (service.answer, service.mode, service.on_aws_outage) == (Answer.SECONDARY, Mode.AUTO, OnOutage.ANSWER)
+    assert service.nodes[1].addresses == ("10.0.1.11", "fd00:1::11")
+    assert [service.port(node) for node in service.nodes] == [445, 4450]
+    assert service.switch.route53 is not None
+    assert service.switch.route53.zone_id == "Z0123456789EXAMPLE"
+
+
+def test_the_default_mailbox_is_hostmaster(read: Read) -> None:
+    assert read(changed(('contact = "hostmaster@corp.example"\n', ""))).zone.rname == "hostmaster.fs.corp.example"
+
+
+def test_a_config_cannot_be_changed(read: Read) -> None:
+    with pytest.raises((ValidationError, FrozenInstanceError)):
+        read(RIGHT).agent.name = "other"  # type: ignore[misc]
+
+
+def test_a_service_without_a_switch_is_right(read: Read) -> None:
+    start, end = RIGHT.index("  [service.switch.route53]"), RIGHT.index("  [[service.freeze]]")
+    text = RIGHT[:start] + RIGHT[end:]
+    config = read(text.replace('answer = "secondary"', "").replace('[aws]\nregion = "ap-northeast-1"', ""))
+    assert config.aws is None
+    assert not config.services[0].switch
+    assert [t.name for t in failover_budget(config.services[0], config)] == ["detect", "decide", "answer", "ttl"]
+
+
+def test_a_fence_is_required_unless_said_otherwise(read: Read) -> None:
+    assert read(RIGHT).services[0].fence.required
+    relaxed = read(changed(('kind = "unassign"', 'kind = "unassign"\nrequired = false')))
+    assert not relaxed.services[0].fence.required
+    none = read(changed(('kind = "unassign"', 'kind = "none"'))).services[0].fence
+    assert (none.kind, none.required) == (FenceKind.NONE, False)
+
+
+PROFILE = ('  interval = "1s"\n  timeout = "500ms"\n  fall = 3\n', "")
+
+
+@pytest.mark.parametrize(
+    ("profile", "probe_timings", "hold_down_s"),
+    [("fast", (0.2, 0.2, 3, 5), 10.0), ("default", (1.0, 0.5, 3, 2), 30.0), ("careful", (2.0, 1.0, 5, 5), 120.0)],
+)
+def test_a_profile_sets_the_timings(
+    read: Read, profile: str, probe_timings: tuple[float, float, int, int], hold_down_s: float
+) -> None:
+    service = read(changed(PROFILE, ('hold_down = "30s"', f'profile = "{profile}"'))).services[0]
+    probe = service.probe
+    assert (probe.interval_s, probe.timeout_s, probe.fall, probe.rise) == probe_timings
+    assert service.hold_down_s == hold_down_s
+
+
+def test_a_single_value_overrides_the_profile(read: Read) -> None:
+    service = read(changed(PROFILE, ('hold_down = "30s"', 'profile = "fast"\nhold_down = "7s"'))).services[0]
+    assert (service.hold_down_s, service.probe.interval_s) == (7.0, 0.2)
+
+
+# What is changed in RIGHT, and the beginning of the one problem that this makes.
+ONE_MISTAKE = [
+    # by itself
+    ('timeout = "500ms"', "timeout = 0.5", "service[0].probe.timeout: found 0.5; expected a duration with its unit"),
+    ('timeout = "500ms"', 'timeout = "0s"', 'service[0].probe.timeout: found "0s"; it should be greater than 0'),
+    ('timeout = "500ms"', 'timeout = "-1s"', 'service[0].probe.timeout: found "-1s"; expected a duration'),
+    ("fall = 3", "fall = 0", "service[0].probe.fall: found 0; it should be greater than or equal to 1"),
+    ("fall = 3", "fall = true", "service[0].probe.fall: found true; it should be a valid integer"),
+    ("fall = 3", "fall = 3\n  jitter = nan", "service[0].probe.jitter: found NaN"),
+    ("fall = 3", "fal = 3", 'service[0].probe.fal: unknown key; did you mean "fall"?'),
+    ("fall = 3", "qwertz = 3", "service[0].probe.qwertz: unknown key; known here: kind, port, interval, timeout"),
+    ("[path]", "[pathh]\n[path]", 'pathh: unknown key; did you mean "path"?'),
+    ('kind = "smb"', 'kind = "nfs"', 'service[0].probe.kind: found "nfs"; this version does not have it yet'),
+    ('kind = "smb"', 'kind = "sbm"', 'service[0].probe.kind: found "sbm"; did you mean "smb"?'),
+    (
+        "[service.switch.route53]\n  zone_id",
+        "[service.switch.elastic_ip]\n  zone_id",
+        "service[0].switch.elastic_ip: unknown key; this version does not have it yet; available: route53",
+    ),
+    ("[aws]", '[store]\nkind = "dynamodb"\n[aws]', 'store.kind: found "dynamodb"; this version does not have it yet'),
+    (
+        'zone_id = "Z',
+        'zone_id = "/hostedzone/Z',
+        'service[0].switch.route53.zone_id: found "/hostedzone/Z0123456789EXAMPLE"; not in its form; for example "Z',
+    ),
+    ('"10.10.0.53:53", ', '"0.0.0.0:53", ', 'dns.listen[0]: found "0.0.0.0:53"; answers must come from'),
+    ('"10.10.0.53:53", ', '"[::]:53", ', 'dns.listen[0]: found "[::]:53"; answers must come from'),
+    ('"10.10.0.53:53", ', '"10.10.0.53:0", ', 'dns.listen[0]: found "10.10.0.53:0"; a port is'),
+    ('"10.10.0.53:53", ', '"10.10.0.53:65536", ', 'dns.listen[0]: found "10.10.0.53:65536"; a port is'),
+    (
+        '"10.10.0.53:53", ',
+        '"10.10.0.353:53", ',
+        'dns.listen[0]: found "10.10.0.353:53"; expected an IPv4 or IPv6 address',
+    ),
+    ('"10.10.0.53:53", ', '"10.10.0.53", ', 'dns.listen[0]: found "10.10.0.53"; expected address:port'),
+    ('"10.10.0.53:53", ', '"[FD00:0::53]:53", ', 'dns.listen: "[fd00::53]:53" is listed twice'),
+    (
+        '["10.10.0.10"]',
+        '["10.10.0.10/8"]',
+        'dns.trusted_forwarders[0]: found "10.10.0.10/8"; the address has bits beyond its prefix; "10.0.0.0/8"',
+    ),
+    ('["10.10.0.10"]', '["forwarder"]', 'dns.trusted_forwarders[0]: found "forwarder"; expected a prefix'),
+    ('name = "FS.corp.example."', 'name = "fs..example"', 'zone.name: found "fs..example"; expected a DNS name'),
+    (
+        'contact = "hostmaster@',
+        'contact = "host.master@',
+        'zone.contact: found "host.master@corp.example"; a SOA record cannot show a dot',
+    ),
+    ("contact", 'negative_ttl = "1500ms"\ncontact', 'zone.negative_ttl: found "1500ms"; DNS counts in whole seconds'),
+    (
+        "contact",
+        'negative_ttl = "1h"\ncontact',
+        'zone.negative_ttl: found "1h"; it should be less than or equal to 300',
+    ),
+    (
+        '"ns1.fs.corp.example" = ["10.10.0.53"]',
+        '"ns_.fs.corp.example" = ["10.10.0.53"]',
+        'zone.nameservers."ns_.fs.corp.example": found "ns_.fs.corp.example"; expected a DNS name',
+    ),
+    ('hold_down = "30s"', "ttl = 301", "service[0].ttl: found 301; it should be less than or equal to 300"),
+    ('hold_down = "30s"', "ttl = -1", "service[0].ttl: found -1; it should be greater than or equal to 0"),
+    ('hold_down = "30s"', 'mode = "autom"', 'service[0].mode: found "autom"; did you mean "auto"?'),
+    (
+        '["10.0.1.10", "fd00:1::10"]',
+        '["10.0.1.10", "10.0.1.12"]',
+        'service[0].node[0].address: found ["10.0.1.10", "10.0.1.12"]; expected one address, or one IPv4 and one IPv6',
+    ),
+    (
+        '["10.0.1.10", "fd00:1::10"]',
+        '["10.0.1.10", "224.0.0.1"]',
+        'service[0].node[0].address: found ["10.0.1.10", "224.0.0.1"]; a multicast address belongs to no host',
+    ),
+    (
+        '["10.0.1.10", "fd00:1::10"]',
+        '["0.0.0.0", "fd00:1::10"]',
+        'service[0].node[0].address: found ["0.0.0.0", "fd00:1::10"]; the unspecified address',
+    ),
+    ('["10.0.1.10", "fd00:1::10"]', "7", "service[0].node[0].address: found 7; expected an IPv4 or IPv6 address"),
+    ('start = "22:00"', 'start = "24:00"', 'service[0].freeze[0].start: found "24:00"; expected a time of day'),
+    ('"Asia/Tokyo"', '"Asia"', 'service[0].freeze[0].timezone: found "Asia"; expected a zone of the tz database'),
+    ('"Asia/Tokyo"', '"../etc"', 'service[0].freeze[0].timezone: found "../etc"; expected a zone of the tz database'),
+    ('["Sat"]', '["Saturday"]', 'service[0].freeze[0].days[0]: found "Saturday"; known here: Mon, Tue'),
+    ("[aws]", '[aws.endpoints]\nec2 = "ec2.example"\n[aws]', 'aws.endpoints.ec2: found "ec2.example"; expected a URL'),
+    ("[aws]", f'[control]\nsocket = "/{"x" * 107}"\n[aws]', "control.socket: found "),
+    ('name = "edge-1"', "", 'agent.name: missing; for example "edge-1"'),
+    ('[agent]\nname = "edge-1"', "", "agent: missing"),
+    # empty
+    ('listen = ["10.10.0.53:53", "[FD00::53]:53"]', "listen = []", "dns.listen: found []; expected at least one"),
+    ('["10.0.1.10", "fd00:1::10"]', "[]", "service[0].node[0].address: found []; expected one address"),
+    ('["Sat"]', "[]", "service[0].freeze[0].days: found []; expected at least one"),
+    # two keys together
+    ('timeout = "500ms"', 'timeout = "1500ms"', "service[0].probe.timeout: 1.5s is longer than interval 1s"),
+    (
+        'hold_down = "30s"',
+        'hold_down = "3s"',
+        (
+            "service[0].hold_down: 3s is shorter than the time to detect a failure "
+            "(interval 1s x fall 3 x 1.1 for jitter + timeout 500ms = 3.8s)"
+        ),
+    ),
+    ("fall = 3", "fall = 7", "service[0].probe.leaky: 6 is full before fall 7"),
+    ('kind = "smb"', 'kind = "tcp"', "service[0].probe.port: missing: tcp has no port of its own"),
+    ('name = "b"', 'name = "a"', 'service[0].node[1].name: "a" is also the name of node[0]'),
+    ('"10.0.1.11"', '"10.0.1.10"', 'service[0].node[1].address: "10.0.1.10" is also an address of node "a"'),
+    (
+        "eni-0bbbbbbbbbbbbbbbb",
+        "eni-0aaaaaaaaaaaaaaaa",
+        'service[0].node[1].interface: "eni-0aaaaaaaaaaaaaaaa" is also node "a"\'s',
+    ),
+    (
+        ', "fd00:1::11"',
+        "",
+        'service[0].node[1].address: node "a" has IPv4 and IPv6 and node "b" IPv4: a switch',
+    ),
+    (
+        '  [service.switch.secondary_ip]\n  address = "10.0.1.100"\n\n  [service.fence]\n  kind = "unassign"',
+        "",
+        'service[0].answer: "secondary" needs [service.switch.secondary_ip]',
+    ),
+    ('"10.0.1.100"', '"10.0.1.11"', 'service[0].switch.secondary_ip.address: "10.0.1.11" is node "b"\'s own address'),
+    (
+        '"10.0.1.100"',
+        '"fd00::1"',
+        'service[0].switch.secondary_ip.address: "fd00::1": AssignPrivateIpAddresses moves IPv4 addresses only',
+    ),
+    (
+        'interface = "eni-0aaaaaaaaaaaaaaaa"',
+        "",
+        "service[0].node[0].interface: missing: switch.secondary_ip needs the interface",
+    ),
+    (
+        'subnet = "subnet-0cccccccccccccccc"',
+        "",
+        "service[0].node[0].subnet: missing: switch.secondary_ip needs the subnet",
+    ),
+    (
+        "subnet-0cccccccccccccccc",
+        "subnet-0dddddddddddddddd",
+        "service[0].switch.secondary_ip: the nodes are in subnet-0cccccccccccccccc, subnet-0dddddddddddddddd: an",
+    ),
+    (
+        'kind = "unassign"',
+        'kind = "none"\nrequired = true',
+        'service[0].fence.required: true, but fence.kind is "none"',
+    ),
+    ('start = "22:00"', 'start = "02:00"', "service[0].freeze[0].end: start and end are both 02:00"),
+    (
+        'name = "files.fs.corp.example"',
+        'name = "files.corp.example"',
+        'service[0].name: "files.corp.example" is not below the zone "fs.corp.example"',
+    ),
+    (
+        'name = "files.fs.corp.example"',
+        'name = "filesfs.corp.example"',
+        'service[0].name: "filesfs.corp.example" is not below the zone "fs.corp.example"',
+    ),
+    (
+        'name = "files.fs.corp.example"',
+        'name = "ns1.fs.corp.example"',
+        'service[0].name: "ns1.fs.corp.example" is also a nameserver',
+    ),
+    (
+        '"ns1.fs.corp.example" = ["10.10.0.53"]',
+        '"ns1.fs.corp.example" = []',
+        'zone.nameservers."ns1.fs.corp.example": is inside the zone',
+    ),
+    (
+        '"ns.elsewhere.example" = []',
+        '"ns.elsewhere.example" = ["10.0.0.1"]',
+        'zone.nameservers."ns.elsewhere.example": is outside the zone',
+    ),
+    ("[path]", '[http]\nlisten = "10.10.0.53:53"\n[path]', 'http.listen: "10.10.0.53:53" is also in dns.listen'),
+    ('name = "ec2"', 'name = "a"', 'path.witness[0].name: "a" is also the name of a node'),
+    (
+        'name = "ec2"',
+        'name = "ec2"\ntcp = "10.0.9.5:443"\n[[path.witness]]\nname = "ec2"',
+        'path.witness[1].name: "ec2" is also the name of witness[0]',
+    ),
+    (
+        'tcp = "10.0.1.5:443"',
+        'tcp = "10.0.1.11:443"',
+        'path.witness[0].tcp: "10.0.1.11:443" is node "b": a witness that dies with a node proves nothing',
+    ),
+    ('[aws]\nregion = "ap-northeast-1"', "", "aws: missing: service[0].switch needs [aws] with the region"),
+    (
+        "[aws]",
+        '[aws.endpoints]\nec2 = "https://ec2.fs.corp.example"\n[aws]',
+        'aws.endpoints.ec2: "ec2.fs.corp.example" is a name of our own zone',
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "beginning"), ONE_MISTAKE)
+def test_one_mistake_is_one_problem(problems: Problems, old: str, new: str, beginning: str) -> None:
+    (problem,) = problems(changed((old, new)))
+    assert problem.startswith(beginning)
+
+
+def test_every_mistake_is_told_in_one_run(problems: Problems) -> None:
+    text = changed(
+        ('"10.10.0.53:53", ', '"10.10.0.53:0", '),
+        ('address = ["10.0.1.10", "fd00:1::10"]', 'adress = "10.0.1.10"'),
+        ('hold_down = "30s"', 'hold_down = "3s"'),
+        ("zone_id = ", "# zone_id = "),
+        ('name = "files.fs.corp.example"', 'name = "files.corp.example"'),
+        ('kind = "unassign"', 'kind = "none"\nrequired = true'),
+    )
+    assert sorted(problem.partition(": ")[0] for problem in problems(text)) == [
+        "dns.listen[0]",
+        "service[0].fence.required",
+        "service[0].hold_down",
+        "service[0].name",
+        "service[0].node[0].address",
+        "service[0].node[0].adress",
+        "service[0].switch.route53.zone_id",
+    ]
+
+
+def test_a_wrong_value_is_not_compared_with_others(problems: Problems) -> None:
+    """The stand-in for the interval is 1 s, and a time-out of 2 s may well be right beside what was meant."""
+    (problem,) = problems(changed(('interval = "1s"', 'interval = "3"'), ('"500ms"', '"2s"')))
+    assert problem.startswith("service[0].probe.interval")
+
+
+def test_a_mistyped_key_is_not_compared_with_others(problems: Problems) -> None:
+    (problem,) = problems(changed(('interval = "1s"', 'intervall = "3s"'), ('"500ms"', '"2s"')))
+    assert problem.startswith("service[0].probe.intervall")
+
+
+def test_a_service_that_is_no_table_hides_no_other_service(problems: Problems) -> None:
+    text = RIGHT[: RIGHT.index("[[service]]")]
+    found = problems(f'service = [3, {{ name = "x", ttl = 999 }}]\n{text}')
+    assert [problem.partition(": ")[0] for problem in found] == ["service[0]", "service[1].ttl", "service[1].probe"]
+
+
+def test_services_share_neither_name_nor_secondary_address(problems: Problems) -> None:
+    found = problems(RIGHT + RIGHT[RIGHT.index("[[service]]") :])
+    assert [problem.partition(": ")[0] for problem in found] == [
+        "service[1].name",
+        "service[1].switch.secondary_ip.address",
+    ]
+
+
+def test_a_configuration_serves_something(problems: Problems) -> None:
+    (problem,) = problems(RIGHT[: RIGHT.index("[[service]]")])
+    assert problem == "service: missing: at least one [[service]]"
+
+
+def test_a_service_has_two_nodes(problems: Problems) -> None:
+    start, end = RIGHT.rindex("  [[service.node]]"), RIGHT.index("  [service.switch.route53]")
+    (problem,) = problems(RIGHT[:start] + RIGHT[end:])
+    assert problem.startswith("service[0].node: 1 node(s): a fail-over needs two")
+
+
+def test_unassign_needs_an_address_to_take_away(problems: Problems) -> None:
+    start, end = RIGHT.index("  [service.switch.secondary_ip]"), RIGHT.index("  [service.fence]")
+    found = problems((RIGHT[:start] + RIGHT[end:]).replace('answer = "secondary"', ""))
+    assert found == [
+        'service[0].fence.kind: "unassign" takes the secondary address away, so it needs [service.switch.secondary_ip]'
+    ]
+
+
+def test_a_file_that_is_not_toml_says_where(problems: Problems) -> None:
+    (problem,) = problems("[agent]\nname = \n")
+    assert problem.startswith("not a TOML file")
+    assert "line 2" in problem
+
+
+def test_a_file_that_is_not_there_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: No such file or directory"):
+        load(tmp_path / "none.toml")
+
+
+def test_a_file_that_is_not_text_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_bytes(b'[agent]\nname = "\xff"\n')
+    with pytest.raises(ConfigError, match="not a TOML file"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("2s", 2.0), ("1.5s", 1.5), ("5m", 300.0), ("2h", 7200.0), ("1d", 86400.0)]
+)
+def test_durations_carry_their_unit(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+    assert parse_duration(duration_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 s", "-5s", "5S", "1e3s", "infs", "5s ", "\u0665s", 5, 5.0, None, True])
+def test_what_has_no_unit_is_no_duration(text: object) -> None:
+    with pytest.raises(ValueError, match="expected a duration with its unit"):
+        parse_duration(text)
+
+
+def test_detection_at_its_worst(read: Read) -> None:
+    assert detection_s(read(RIGHT).services[0].probe) == pytest.approx(1.0 * 3 * 1.1 + 0.5)
+
+
+def test_witnesses_follow_the_fastest_probe(read: Read) -> None:
+    more = RIGHT[RIGHT.index("[[service]]") :].replace("files.", "more.").replace("10.0.1.100", "10.0.1.101")
+    config = read(RIGHT + more.replace('interval = "1s"', 'interval = "600ms"'))
+    assert fastest_probe(config) is config.services[1].probe
+
+
+def test_the_budget_adds_up_every_bounded_step(read: Read) -> None:
+    config = read(changed(("hold_down", "ttl = 2\nhold_down")))
+    terms = {term.name: term for term in failover_budget(config.services[0], config)}
+    assert list(terms) == ["detect", "decide", "fence", "move", "publish", "answer", "ttl"]
+    assert terms["detect"].seconds == pytest.approx(3.8)
+    assert terms["fence"].seconds == 3 * (1 + 3)
+    assert terms["move"].seconds == 2 * (1 + 3) + 10
+    assert terms["publish"].seconds == 2 * (1 + 3)
+    assert terms["ttl"].seconds == 2
+    assert terms["move"].arithmetic.endswith("deadline 10s for the address to arrive = 18s")
+
+
+def test_no_time_is_promised_where_a_person_decides(read: Read) -> None:
+    config = read(changed(("hold_down", 'mode = "confirm"\nhold_down')))
+    assert sum(term.seconds for term in failover_budget(config.services[0], config)) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("at", "frozen"),
+    [
+        ("2024-06-01T21:59", False),  # a Saturday
+        ("2024-06-01T22:00", True),
+        ("2024-06-02T01:59", True),
+        ("2024-06-02T02:00", False),
+        ("2024-06-01T01:00", False),  # the small hours of Saturday belong to Friday's window
+        ("2024-06-02T22:30", False),
+    ],
+)
+def test_a_freeze_over_midnight_belongs_to_its_first_day(read: Read, at: str, frozen: bool) -> None:
+    moment = datetime.fromisoformat(at).replace(tzinfo=ZoneInfo("Asia/Tokyo"))
+    freeze = read(RIGHT).services[0].freezes[0]
+    assert freeze.covers(moment) is frozen
+    assert freeze.covers(moment.astimezone(ZoneInfo("America/New_York"))) is frozen
+
+
+def test_a_freeze_within_one_day(read: Read) -> None:
+    freeze = read(changed(('start = "22:00"', 'start = "01:00"'))).services[0].freezes[0]
+    tokyo = ZoneInfo("Asia/Tokyo")
+    assert freeze.covers(datetime(2024, 6, 1, 1, 30, tzinfo=tokyo))
+    assert not freeze.covers(datetime(2024, 6, 1, 2, 0, tzinfo=tokyo))
+    assert not freeze.covers(datetime(2024, 6, 2, 1, 30, tzinfo=tokyo))
+
+
+JUNK = [3, -1, 1.5, math.nan, True, "", "x", "10.0.0.1", "::1", "5s", "\0", [], {}, [3], [{}], {"a": 1}, 10**30]
+
+
+def keys_of(tree: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    for key in tree if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
+        yield (*at, key)
+        yield from keys_of(tree[key], (*at, key))
+
+
+def spoiled(tree: Any, random: Random) -> None:
+    *path, last = random.choice(list(keys_of(tree)))
+    for key in path:
+        tree = tree[key]
+    match random.choice(("replace", "drop", "add")):
+        case "replace":
+            tree[last] = copy.deepcopy(random.choice(JUNK))
+        case "drop":
+            del tree[last]
+        case "add" if isinstance(tree, dict):
+            tree[random.choice(("nam", "kind", "node", "[key]"))] = copy.deepcopy(random.choice(JUNK))
+
+
+@pytest.mark.parametrize("seed", range(500))
+def test_whatever_is_wrong_is_told_as_problems(seed: int) -> None:
+    """Every stand-in fits, so the second pass never fails; and nothing but problems comes out, whatever went in."""
+    random = Random(seed)
+    raw = tomllib.loads(RIGHT)
+    for _ in range(random.randint(1, 4)):
+        spoiled(raw, random)
+    config, problems = _examine(raw)
+    assert isinstance(config, Config)
+    assert all(": " in problem for problem in problems)
