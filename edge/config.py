@@ -44,6 +44,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from edge.durations import duration_text, parse_duration
 from edge.errors import ConfigError
 from edge.failover.model import Authority, Mode, OnOutage
 
@@ -118,8 +119,6 @@ _PROFILES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 # --- values -------------------------------------------------------------------------------------------------
 
-_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
 
 class Endpoint(NamedTuple):
     address: str
@@ -130,19 +129,6 @@ class Endpoint(NamedTuple):
 
 
 _ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([0-9]{1,5})")
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|d)")
-
-
-def parse_duration(text: object) -> float:
-    """Seconds. Raises ValueError with what would be right."""
-    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
-    if match is None:
-        raise ValueError('expected a duration with its unit, such as "500ms", "2s", "5m" or "2h"')
-    return float(match[1]) * _UNITS_S[match[2]]
-
-
-def duration_text(seconds: float) -> str:
-    return f"{seconds:g}s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:g}ms"
 
 
 def _whole_seconds(text: object) -> int:
@@ -891,9 +877,11 @@ def _found(value: object) -> str:
 
 # --- arithmetic ---------------------------------------------------------------------------------------------
 
-# Calls that a step makes at its worst, each with its whole time-out. An address: describe, change, describe.
-# Route 53: read the record sets, then one batch.
-_FENCE_CALLS, _MOVE_CALLS, _PUBLISH_CALLS = 3, 2, 2
+# A stage of a switch tries again and again; the last try begins within these seconds (edge.switches.runner.Pace) after
+# a pause, and each of its calls may take its whole time-out: an address is described and changed; of Route 53 the zone
+# and its record sets are read and a batch is sent.
+_TRIES_S, _PAUSE_S = 3.0, 0.5
+_ADDRESS_CALLS, _ROUTE53_CALLS = 2, 3
 _COMMIT_S = 0.1  # the journal's and the store's fsync: 5-20 ms on a disk in order
 _FLIP_S = 0.05  # a new table of answers to every DNS worker, and their word that they have it
 
@@ -942,15 +930,17 @@ def _decide_terms(service: Service) -> Iterator[Term]:
 def _aws_terms(service: Service, aws: Aws) -> Iterator[Term]:
     secondary = service.switch.secondary_ip
     if service.fence.kind is FenceKind.UNASSIGN:
-        yield _calls("fence", _FENCE_CALLS, aws)
+        yield _stage("fence", _TRIES_S, _ADDRESS_CALLS, aws)
     if secondary:
-        yield _calls("move", _MOVE_CALLS, aws, secondary.deadline_s)
+        yield _stage("move", secondary.deadline_s, _ADDRESS_CALLS, aws)
     if service.switch.route53:
-        yield _calls("publish", _PUBLISH_CALLS, aws)
+        yield _stage("publish", _TRIES_S, _ROUTE53_CALLS, aws)
 
 
-def _calls(name: str, count: int, aws: Aws, wait_s: float = 0.0) -> Term:
-    seconds = count * aws.call_s + wait_s
-    timeouts = f"connect {duration_text(aws.connect_timeout_s)} + read {duration_text(aws.read_timeout_s)}"
-    wait = f" + deadline {duration_text(wait_s)} for the address to arrive" if wait_s else ""
-    return Term(name, seconds, f"{count} calls x ({timeouts}){wait} = {duration_text(seconds)}")
+def _stage(name: str, tries_s: float, calls: int, aws: Aws) -> Term:
+    seconds = tries_s + _PAUSE_S + calls * aws.call_s
+    last = (
+        f"{calls} calls x (connect {duration_text(aws.connect_timeout_s)} + read {duration_text(aws.read_timeout_s)})"
+    )
+    tries = f"tries begin within {duration_text(tries_s)} + pause {duration_text(_PAUSE_S)}"
+    return Term(name, seconds, f"{tries} + the last one's {last} = {duration_text(seconds)}")

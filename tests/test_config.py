@@ -507,11 +507,13 @@ def test_the_budget_adds_up_every_bounded_step(read: Read) -> None:
     terms = {term.name: term for term in failover_budget(config.services[0], config)}
     assert list(terms) == ["detect", "decide", "fence", "move", "publish", "answer", "ttl"]
     assert terms["detect"].seconds == pytest.approx(3.8)
-    assert terms["fence"].seconds == 3 * (1 + 3)
-    assert terms["move"].seconds == 2 * (1 + 3) + 10
-    assert terms["publish"].seconds == 2 * (1 + 3)
+    assert terms["fence"].seconds == 3 + 0.5 + 2 * (1 + 3)
+    assert terms["move"].seconds == 10 + 0.5 + 2 * (1 + 3)
+    assert terms["publish"].seconds == 3 + 0.5 + 3 * (1 + 3)
     assert terms["ttl"].seconds == 2
-    assert terms["move"].arithmetic.endswith("deadline 10s for the address to arrive = 18s")
+    assert terms["move"].arithmetic == (
+        "tries begin within 10s + pause 500ms + the last one's 2 calls x (connect 1s + read 3s) = 18.5s"
+    )
 
 
 def test_no_time_is_promised_where_a_person_decides(read: Read) -> None:

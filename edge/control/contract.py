@@ -10,6 +10,7 @@ from typing import Protocol
 
 from edge.failover.events import Event, Reply
 from edge.failover.model import State
+from edge.history import Line
 
 
 class DnsCounts(Protocol):
@@ -71,19 +72,6 @@ class Snapshot:
     answer_age_s: float
     reload_ok: bool
     credentials_end_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of history: what was told, when (seconds since 1970), by whom. `took_s`: the stages of a switch that ended."""
-
-    service: str
-    wall_s: float
-    kind: str
-    sentence: str
-    epoch: int | None
-    who: str | None
-    took_s: Mapping[str, float] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edge.errors import Fault
 from edge.failover.model import (
     Assignment,
+    Cause,
     Intent,
     Lease,
     Observation,
@@ -255,6 +256,7 @@ class Tell:
     epoch: int | None = None
     who: str | None = None
     marks_s: Mapping[str, float] | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)

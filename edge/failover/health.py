@@ -8,6 +8,7 @@ An endpoint is judged from its first run, never from its first sample: one lost 
 An observation that is UNKNOWN is our own trouble: it is kept as evidence and counts neither way.
 """
 
+import math
 from dataclasses import replace
 
 from edge.failover.model import Observation, Sight, Thresholds, Track
@@ -22,6 +23,7 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
     if seen.sight is Sight.UNKNOWN:
         return replace(track, last=seen)
     same = seen.sight is track.seen
+    heard_at = -math.inf if track.heard_at is None else track.heard_at
     bucket = _poured(track.bucket, seen.sight, limits)
     run = track.run + 1 if same else 1
     health = _judged(track.health, seen.sight, run, bucket, limits)
@@ -32,14 +34,21 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
         seen=seen.sight,
         run=run,
         since=track.since if same else now,
-        before=track.before if same else track.heard_at or now,
+        before=track.before if same else max(heard_at, track.since),
         heard_at=now,
-        answered_at=now if seen.answered else track.answered_at,
+        asked_at=heard_at if seen.rtt_s is None else now - seen.rtt_s,
+        vouched_at=track.vouched_at if same else math.inf,
         history=(track.history << 1 | seen.answered) & _MASK,
         samples=min(track.samples + 1, WINDOW),
         bucket=0 if recovered else bucket,
         last=seen,
     )
+
+
+def vouched(track: Track, asked_at: float, now: float) -> Track:
+    """The track once another endpoint has answered, now, a probe that began at `asked_at` or later."""
+    failing = track.seen is Sight.DOWN and track.since <= asked_at
+    return replace(track, vouched_at=min(track.vouched_at, now)) if failing else track
 
 
 def _poured(bucket: int, sight: Sight, limits: Thresholds) -> int:
@@ -57,18 +66,18 @@ def _judged(health: Sight, sight: Sight, run: int, bucket: int, limits: Threshol
 
 def fresh(track: Track, stale_s: float, now: float) -> bool:
     """Whether the endpoint was heard of, one way or the other, within the last `stale_s` seconds."""
-    return track.heard_at is not None and now - track.heard_at <= stale_s
+    return track.heard_at is not None and now < track.heard_at + stale_s
 
 
 def answering(track: Track, count: int) -> bool:
     """Whether each of the last `count` probes was answered."""
-    wanted = (1 << count) - 1
-    return track.samples >= count and track.history & wanted == wanted
+    newest = _MASK >> max(WINDOW - count, 0)
+    return track.samples >= min(count, WINDOW) and track.history & newest == newest
 
 
 def silent(track: Track, count: int) -> bool:
     """Whether none of the last `count` probes was answered."""
-    return track.samples >= count and track.history & ((1 << count) - 1) == 0
+    return track.samples >= min(count, WINDOW) and track.history & _MASK >> max(WINDOW - count, 0) == 0
 
 
 def loss(track: Track) -> float:

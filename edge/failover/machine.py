@@ -368,6 +368,7 @@ def _committed(state: State, now: float) -> Outcome:
         f"{intent.node} is live at epoch {intent.epoch}: {intent.sentence}",
         intent.epoch,
         intent.who,
+        cause=intent.cause,
     )
     return state, Trigger.COMMITTED, (ev.Serve(assignment), told)
 

@@ -84,7 +84,8 @@ class Observation:
     """One probe of one endpoint.
 
     `answered`: a packet came back from the far side (a TCP RST counts), which proves that the path works.
-    `evidence`: one phrase for the operator, such as "connection refused".
+    `evidence`: one phrase for the operator, such as "connection refused". `rtt_s`: from the probe's beginning to its end,
+    None where its time-out ended it.
     """
 
     endpoint: str
@@ -199,8 +200,10 @@ class Policy:
 class Track:
     """The counters of one endpoint (`health.observe` turns them).
 
-    `run` observations in a row saw `seen`, the first of them at `since`; it was last seen otherwise at `before`. `history` has a bit for each of the last `samples`
-    observations, newest lowest, 1 where something answered. `bucket` is in quarters of a failure.
+    `run` observations in a row saw `seen`, the first of them at `since`; it was last seen otherwise at `before`. `history`
+    has a bit for each of the last `samples` observations, newest lowest, 1 where something answered. `bucket` is in
+    quarters of a failure. The newest probe began no earlier than `asked_at`; during a run of failures, another endpoint
+    first answered a probe that began after the run's first failure at `vouched_at`: infinite until one did.
     """
 
     health: Sight = Sight.UNKNOWN
@@ -209,7 +212,8 @@ class Track:
     since: float = 0.0
     before: float = 0.0
     heard_at: float | None = None
-    answered_at: float | None = None
+    asked_at: float = -math.inf
+    vouched_at: float = math.inf
     history: int = 0
     samples: int = 0
     bucket: int = 0
@@ -251,8 +255,8 @@ class Need:
 class State:
     """All that the machine of one service knows.
 
-    `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one before it, where that was
-    committed and not yet agreed. `automatic_at` are the commits of automatic switches in the last hour.
+    `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one that it took over from, where
+    that had begun and AWS does not agree with it yet. `automatic_at` are the commits of automatic switches in the last hour.
     """
 
     policy: Policy

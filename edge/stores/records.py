@@ -14,14 +14,15 @@ counts as just now, which damps too much rather than too little. Wall-clock time
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.errors import StoreConflictError, StoreSchemaError
-from edge.failover.events import Loaded, Tell
+from edge.failover.events import Loaded
 from edge.failover.model import Assignment, Cause, Intent, Override
 from edge.failover.vetoes import HOUR_S
+from edge.history import Line
 from edge.stores.contract import Item, Store, Value
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -46,19 +47,6 @@ class Clock:
 
 def boot_id() -> str:
     return _BOOT_ID.read_text().strip()
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the history. `wall_s` is for people; `took_s` the stages of a switch that ended."""
-
-    service: str
-    wall_s: float
-    kind: str
-    sentence: str
-    epoch: int | None
-    who: str | None
-    took_s: Value | None
 
 
 class Records:
@@ -130,30 +118,26 @@ class Records:
             state = "finished" if finished else "abandoned"
             self._store.compare_and_set(last.key, {**last.value, "state": state}, last.version)
 
+    def test(self) -> None:
+        """Write something that nobody reads: whether the store can be written at all."""
+        item = self._store.read("test")
+        self._store.compare_and_set("test", self._clock.moment(), item.version if item else 0)
+
     def save_override(self, service: str, said: Override | None) -> None:
         key = f"override/{service}"
         item = self._store.read(key)
         value = {"said": self._said(said), "at": self._clock.moment()}
         self._store.compare_and_set(key, value, item.version if item else 0)
 
-    def tell(self, service: str, told: Tell) -> None:
+    def tell(self, line: Line) -> None:
         self._told += 1
-        key = f"history/{service}/{int(self._clock.wall() * 1000):013d}-{self._told:06d}"
-        value = {
-            "service": service,
-            "wall": self._clock.wall(),
-            "kind": told.kind,
-            "sentence": told.sentence,
-            "epoch": told.epoch,
-            "who": told.who,
-            "took_s": dict(told.marks_s) if told.marks_s else None,
-        }
-        self._store.compare_and_set(key, value, 0)
+        key = f"history/{line.service}/{int(line.wall_s * 1000):013d}-{self._told:06d}"
+        self._store.compare_and_set(key, asdict(line), 0)
 
-    def history(self, services: Sequence[str], limit: int) -> list[Entry]:
+    def history(self, services: Sequence[str], limit: int) -> list[Line]:
         """The newest `limit` entries of these services, oldest of them first."""
         items = [item for service in services for item in self._store.scan(f"history/{service}/", limit)]
-        return sorted((_entry(item.value) for item in items), key=lambda entry: entry.wall_s)[-limit:]
+        return sorted((_line(item.value) for item in items), key=lambda line: line.wall_s)[-limit:]
 
     def _value(self, kind: str, service: str) -> Value | None:
         item = self._store.read(f"{kind}/{service}")
@@ -193,13 +177,5 @@ def _intent(value: Value) -> Intent:
     return Intent(value["epoch"], value["node"], value["origin"], cause, value["who"], value["sentence"])
 
 
-def _entry(value: Value) -> Entry:
-    return Entry(
-        value["service"],
-        value["wall"],
-        value["kind"],
-        value["sentence"],
-        value["epoch"],
-        value["who"],
-        value["took_s"],
-    )
+def _line(value: Value) -> Line:
+    return Line(**value)

@@ -25,7 +25,7 @@ _CREATE = (
 )
 _TRIM = (
     "DELETE FROM items WHERE key >= 'history/' AND key < 'history0' AND key NOT IN "
-    "(SELECT key FROM items WHERE key >= 'history/' AND key < 'history0' ORDER BY value ->> 'wall' DESC LIMIT ?)"
+    "(SELECT key FROM items WHERE key >= 'history/' AND key < 'history0' ORDER BY value ->> 'wall_s' DESC LIMIT ?)"
 )
 
 

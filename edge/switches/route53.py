@@ -80,7 +80,7 @@ class Zone:
 
     def _changes(self, seen: Seen, intent: Intent) -> list[Mapping[str, Any]]:
         wanted = self._wanted(intent)
-        changes = []
+        changes: list[Mapping[str, Any]] = []
         for kind in ("TXT", "A", "AAAA"):
             present, right = seen.sets.get(kind), wanted.get(kind)
             if _same(present, right):

@@ -36,16 +36,22 @@ Permit = Callable[[int, float], Reason | None]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds within which a new try of a step may begin, and the longest pause between two of them.
+    """Seconds within which a new try of a step may begin.
 
-    `act_s` bounds fence, move and publish: past it the machine decides what an outage means. `verify_s`: Route 53 is INSYNC
-    "generally within 60 seconds" (AWS, *GetChange*); its API takes 5 requests a second of the whole account.
+    `act_s` bounds fencing and publishing, `move_s` the arrival of an address: past them the machine decides what an outage
+    means. `verify_s`: Route 53 is INSYNC "generally within 60 seconds" (AWS, *GetChange*).
     """
 
     act_s: float = 3.0
-    act_pause_s: float = 0.5
+    move_s: float = 10.0
     verify_s: float = 90.0
-    verify_pause_s: float = 2.0
+
+    def within_s(self, stage: Stage) -> float:
+        return {Stage.MOVE: self.move_s, Stage.VERIFY: self.verify_s}.get(stage, self.act_s)
+
+    def pause_s(self, stage: Stage) -> float:
+        """The longest pause between two tries: of Route 53's 5 requests a second for the account, verifying leaves most."""
+        return 2.0 if stage is Stage.VERIFY else 0.5
 
 
 class _NotYetError(CloudError):
@@ -62,6 +68,7 @@ class Runner:
         journal: Journal,
         permit: Permit,
         pace: Pace,
+        *,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -93,6 +100,7 @@ class Runner:
         sent_at = -math.inf
         for attempt in self._tries(step):
             with attempt:
+                self._allowed(step, intent)
                 plan = step.plan(intent)
                 if not plan.calls and not plan.pending:
                     return self._done(step, intent, plan)
@@ -103,12 +111,10 @@ class Runner:
         raise AssertionError("tenacity returns or raises")
 
     def _tries(self, step: Step) -> Retrying:
-        verifying = step.stage is Stage.VERIFY
-        pause_s = self._pace.verify_pause_s if verifying else self._pace.act_pause_s
         return Retrying(
             retry=retry_if_exception(_worth_another_try),
-            wait=wait_random_exponential(multiplier=_FIRST_PAUSE_S, max=pause_s),
-            stop=stop_after_delay(self._pace.verify_s if verifying else self._pace.act_s),
+            wait=wait_random_exponential(multiplier=_FIRST_PAUSE_S, max=self._pace.pause_s(step.stage)),
+            stop=stop_after_delay(self._pace.within_s(step.stage)),
             sleep=self._sleep,
             reraise=True,
         )
@@ -116,11 +122,14 @@ class Runner:
     def _send(self, step: Step, intent: Intent, plan: Plan) -> None:
         """The calls that are missing, each once, while we may act."""
         for call in plan.calls:
-            barred = self._permit(intent.epoch, self._session.settings.call_s)
-            if barred:
-                raise CloudError(step.name, Fault.IMPOSSIBLE, barred.sentence)
+            self._allowed(step, intent)
             self._journal(intent.epoch, step.name, "begun", plan.evidence)
             step.applied(self._session.call(call))
+
+    def _allowed(self, step: Step, intent: Intent) -> None:
+        barred = self._permit(intent.epoch, self._session.settings.call_s)
+        if barred:
+            raise CloudError(step.name, Fault.IMPOSSIBLE, barred.sentence)
 
     def _done(self, step: Step, intent: Intent, plan: Plan) -> str:
         if step.stage is not Stage.VERIFY:

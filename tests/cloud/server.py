@@ -60,15 +60,19 @@ class Cloud:
         asked: Any = self.services[service]()
         asked.setup_class(request)
         api = f"{service}:{asked._get_action()}"
-        kind = self.script.fault_for(api)
-        error = error_of(kind, service) if kind else None
-        if kind and not error and kind is not FaultKind.TIMEOUT_AFTER:
-            self.script.record(api, asked.params, kind.value)
-            return kind
-        answer = refusal(asked, error) if error else self._perform(asked)
-        unanswered = kind if kind is FaultKind.TIMEOUT_AFTER else None
-        self.script.record(api, asked.params, unanswered.value if unanswered else result_of(answer))
-        return unanswered or answer
+        answer, result = self._serve(asked, service, self.script.fault_for(api))
+        self.script.record(api, asked.params, result)
+        return answer
+
+    def _serve(self, asked: Any, service: str, kind: FaultKind | None) -> tuple[Answer | FaultKind, str]:
+        if kind is None:
+            answer = self._perform(asked)
+            return answer, result_of(answer)
+        if error := error_of(kind, service):
+            return refusal(asked, error), error.code
+        if kind is FaultKind.TIMEOUT_AFTER:
+            self._perform(asked)
+        return kind, kind.value
 
     def _perform(self, asked: Any) -> Answer:
         with self.lock:

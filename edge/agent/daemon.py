@@ -1,0 +1,63 @@
+"""edged: the process. Answers first, and becomes everything else afterwards.
+
+    configuration ─▶ store: the last assignments ─▶ DNS workers answer them ─▶ the rest of the agent (edge.agent.live)
+
+What the rest needs (boto3, aiohttp) takes longer to import than the first answer may take, so it is imported when the workers
+run already. From then on nothing that happens here can delay an answer: the workers are processes of their own.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from edge import __version__
+from edge.agent import logs
+from edge.agent.wake import wake
+from edge.config import Config, failover_budget, load
+from edge.durations import duration_text
+from edge.errors import ConfigError, EdgeError
+
+DEFAULT_CONFIG = "/etc/edge/edge.toml"
+
+
+def main() -> None:
+    arguments = _arguments()
+    try:
+        config = load(arguments.config)
+        if arguments.check:
+            _print_budget(config)
+            return
+        logs.set_up()
+        awake = wake(config, arguments.config)
+    except ConfigError as error:
+        sys.exit("\n".join(error.problems))
+    except EdgeError as error:
+        sys.exit(f"edged: {error}")
+    from edge.agent.live import live
+
+    sys.exit(asyncio.run(live(awake)))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("edged", description="The Edge agent, in the foreground.")
+    default = Path(os.environ.get("EDGE_CONFIG", DEFAULT_CONFIG))
+    parser.add_argument("--config", type=Path, default=default, help="TOML file (default: $EDGE_CONFIG, %(default)s)")
+    parser.add_argument("--check", action="store_true", help="validate the file, print the time to fail over, and end")
+    parser.add_argument("--version", action="version", version=f"edged {__version__}")
+    return parser.parse_args()
+
+
+def _print_budget(config: Config) -> None:
+    for service in config.services:
+        terms = failover_budget(service, config)
+        print(
+            f"{service.name}: at worst {duration_text(sum(term.seconds for term in terms))} from a death to the answer"
+        )
+        for term in terms:
+            print(f"  {term.name:8} {duration_text(term.seconds):>8}  {term.arithmetic}")
+
+
+if __name__ == "__main__":
+    main()

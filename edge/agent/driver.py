@@ -1,0 +1,221 @@
+"""The shell around one service's machine: posts events to it, performs its effects, and posts what came of them.
+
+Everything here runs on the event loop; what blocks runs in two kinds of threads: one for the store, so that its writes keep
+their order, and some for AWS. The machine is stepped nowhere else.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from edge.agent.build import Switches
+from edge.control.contract import FINAL
+from edge.errors import StoreConflictError, StoreError
+from edge.failover import events as ev
+from edge.failover import lease
+from edge.failover.machine import step
+from edge.failover.model import Assignment, Cause, Intent, Lease, Policy, Reason, Stage, State
+from edge.history import Line
+from edge.stores.records import Clock, Records
+from edge.switches.runner import Runner
+from edge.switches.session import Session
+from edge.switches.survey import survey
+
+REMEMBERED = 1000  # lines of history for those who follow a switch; the store has the rest
+log = logging.getLogger("edge")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all services of one agent share. `served` and `told` are called on the event loop, for each new assignment and line."""
+
+    records: Records
+    clock: Clock
+    store_threads: Executor
+    aws_threads: Executor
+    served: Callable[[str, Assignment], None]
+    told: Callable[[Line, Cause | None], None]
+
+
+class Driver:
+    def __init__(self, policy: Policy, session: Session | None, switches: Switches, around: Surroundings) -> None:
+        self.state = State(policy)
+        self.lines: deque[Line] = deque(maxlen=REMEMBERED)
+        self._around = around
+        self.sides = switches.sides
+        self._runner = self._made_runner(session, switches) if session else None
+        self._news = asyncio.Condition()
+        self._timer: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._acting: asyncio.Task[None] | None = None
+
+    def _made_runner(self, session: Session, switches: Switches) -> Runner:
+        return Runner(switches.steps, session, self._journal, self._permit, switches.pace)
+
+    @property
+    def service(self) -> str:
+        return self.state.policy.service
+
+    def start(self, loaded: ev.Loaded, held: Lease, lines: Sequence[Line]) -> None:
+        self.lines.extend(lines)
+        self.post(ev.LeaseSaid(held))
+        self.post(loaded)
+
+    def reconfigured(self, policy: Policy, session: Session | None, switches: Switches) -> None:
+        """New rules. A stage that runs goes on with the old steps to its end."""
+        self.sides = switches.sides
+        self._runner = self._made_runner(session, switches) if session else None
+        self.post(ev.Reconfigured(policy))
+
+    async def stop(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def post(self, event: ev.Event) -> tuple[ev.Effect, ...]:
+        now = self._around.clock.monotonic()
+        decision = step(self.state, event, now)
+        self.state = decision.state
+        for effect in sorted(decision.effects, key=lambda effect: isinstance(effect, ev.Tell)):  # act, then tell
+            self._perform(effect)
+        self._arm(decision.deadline, now)
+        return decision.effects
+
+    def say(self, word: ev.Event) -> ev.Reply:
+        return next(effect for effect in self.post(word) if isinstance(effect, ev.Reply))
+
+    def _arm(self, deadline: float | None, now: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(deadline - now, self.post, ev.Elapsed()) if deadline is not None else None
+
+    # --- effects ----------------------------------------------------------------------------------------------------
+
+    def _perform(self, effect: ev.Effect) -> None:
+        match effect:
+            case ev.Serve(assignment):
+                self._around.served(self.service, assignment)
+            case ev.Tell():
+                self._tell(effect)
+            case ev.WriteIntent(intent):
+                self._store(
+                    ev.IntentWritten(intent.epoch), intent, self._around.records.write_intent, self.service, intent
+                )
+            case ev.Commit(intent):
+                self._store(ev.Committed(intent.epoch), intent, self._around.records.commit, self.service, intent)
+            case ev.Close(epoch, finished):
+                self._store(None, None, self._close, epoch, finished)
+            case ev.SaveOverride(override):
+                self._store(None, None, self._around.records.save_override, self.service, override)
+            case ev.RunStage(intent, stage):
+                self._run(intent, stage)
+            case ev.ReadAws():
+                self._spawn(self._survey())
+            case ev.StopStage() | ev.Reply():
+                pass  # a stage asks for its permit before each call; a reply is returned to who spoke
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            log.critical("a fault in this program", exc_info=task.exception())
+
+    def _store(self, done: ev.Event | None, intent: Intent | None, write: Callable[..., None], *what: Any) -> None:
+        """Handed to the store's thread at once, so that writes keep the order in which they were decided."""
+        writing = asyncio.get_running_loop().run_in_executor(self._around.store_threads, write, *what)
+        self._spawn(self._stored(writing, done, intent))
+
+    async def _stored(self, writing: "asyncio.Future[None]", done: ev.Event | None, intent: Intent | None) -> None:
+        try:
+            await writing
+        except StoreConflictError as error:
+            if intent:
+                self.post(ev.Conflicted(intent.epoch, str(error)))
+        except StoreError as error:
+            self.post(ev.StoreFailed(str(error)))
+        else:
+            if done:
+                self.post(done)
+
+    def _close(self, epoch: int, finished: bool) -> None:
+        self._around.records.close(self.service, epoch, finished=finished)
+
+    def _run(self, intent: Intent, stage: Stage) -> None:
+        """One stage that acts at a time; one that only reads back may come to its end beside the next epoch."""
+        running = self._spawn(self._run_stage(intent, stage, self._acting))
+        self._acting = self._acting if stage is Stage.VERIFY else running
+
+    async def _run_stage(self, intent: Intent, stage: Stage, before: asyncio.Task[None] | None) -> None:
+        """A call of an older epoch that is still on its way ends before this stage begins."""
+        if before and not before.done():
+            await asyncio.wait([before])
+        if self._runner is None:
+            raise AssertionError(f"{stage} without a switch")
+        loop = asyncio.get_running_loop()
+        self.post(await loop.run_in_executor(self._around.aws_threads, self._runner.run, intent, stage))
+
+    async def _survey(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.post(await loop.run_in_executor(self._around.aws_threads, survey, self.sides))
+
+    # --- called by the runner, in AWS's threads -----------------------------------------------------------------------
+
+    def _journal(self, epoch: int, step_name: str, state: str, evidence: str) -> None:
+        self._around.records.journal(self.service, epoch, step_name, state, evidence)
+
+    def _permit(self, epoch: int, needed_s: float) -> Reason | None:
+        state = self.state
+        if state.flight is None or state.flight.intent.epoch != epoch:
+            return Reason("superseded", f"epoch {epoch} is no longer under way")
+        return lease.veto(state.lease, self._around.clock.monotonic(), needed_s)
+
+    # --- telling ------------------------------------------------------------------------------------------------------
+
+    def _tell(self, told: ev.Tell) -> None:
+        line = Line(
+            self.service, self._around.clock.wall(), told.kind, told.sentence, told.epoch, told.who, told.marks_s
+        )
+        self.lines.append(line)
+        log.log(_LEVELS.get(told.kind, logging.INFO), "%s: %s", self.service, told.sentence, extra={"line": line})
+        self._around.told(line, told.cause)
+        self._spawn(self._remember(line))
+
+    async def _remember(self, line: Line) -> None:
+        async with self._news:
+            self._news.notify_all()
+        try:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._around.store_threads, self._around.records.tell, line)
+        except StoreError as error:
+            log.warning("%s: a line of history is lost to the store: %s", self.service, error)
+
+    async def follow(self, epoch: int) -> AsyncIterator[Line]:
+        """The lines of one epoch, past and coming, until the one that ends it."""
+        sent = 0
+        while True:
+            known = [line for line in self.lines if line.epoch == epoch]
+            for line in known[sent:]:
+                yield line
+                if line.kind in FINAL:
+                    return
+            sent = len(known)
+            async with self._news:
+                await self._news.wait_for(lambda: sum(line.epoch == epoch for line in self.lines) > sent)  # noqa: B023
+
+
+_LEVELS = {"trouble": logging.WARNING, "conflict": logging.ERROR, "abandoned": logging.WARNING, "lost": logging.WARNING}

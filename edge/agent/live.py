@@ -1,0 +1,388 @@
+"""The agent while it lives: probes, drivers, views and the control side around one event loop.
+
+Who tells whom:
+
+    probers ──Observed──▶ drivers ──Serve──▶ DNS workers
+                            │  ▲
+              RunStage, ... ▼  │ outcomes
+                     store and AWS threads
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from random import Random
+from typing import Any
+
+from edge.agent import build, preflight, views
+from edge.agent.driver import Driver, Surroundings
+from edge.agent.systemd import notify
+from edge.agent.wake import Awake
+from edge.config import Config, Service, load
+from edge.control.api import serve_control
+from edge.control.contract import Finding, ServiceSnapshot, Snapshot
+from edge.control.metrics import Metrics
+from edge.control.pages import serve_http
+from edge.dns.counters import BUCKETS_S
+from edge.errors import CloudError, ConfigError, RefusedError, StoreError
+from edge.failover import events as ev
+from edge.failover import lease
+from edge.failover.model import Assignment, Cause, Observation, Sight
+from edge.history import Line
+from edge.probes.loop import Prober, observe
+from edge.switches.session import Session
+
+TICK_S = 1.0
+VIEWS_S = 30.0  # without AWS only our own answer is read
+WARM_S = 5.0  # credentials that hang must not keep the probes from starting
+AWS_THREADS = 8
+SETTLED = frozenset({"committed", "agreed", "conflict"})
+log = logging.getLogger("edge")
+
+
+class Live:
+    """Also the desk at which the control side asks (edge.control.contract.Desk)."""
+
+    def __init__(self, awake: Awake) -> None:
+        self._awake = awake
+        self._config = awake.config
+        self._clock = awake.clock
+        self._began = awake.clock.monotonic()
+        self._store_threads = ThreadPoolExecutor(1, "store")
+        self._aws_threads = ThreadPoolExecutor(AWS_THREADS, "aws")
+        self.metrics = Metrics(self.snapshot, BUCKETS_S)
+        settings = build.aws(awake.config)
+        self._session = Session(settings, self.metrics.aws_called) if settings else None
+        self._lived = {name: found.assignment for name, found in awake.loaded.items() if found.assignment}
+        self._drivers: dict[str, Driver] = {}
+        self._probers: dict[str, Prober] = {}
+        self._probing: dict[str, asyncio.Task[None]] = {}
+        self._reads: dict[str, Sequence[views.Read]] = {}
+        self._disagreed_at: dict[str, float] = {}
+        self._look_again = asyncio.Event()
+        self._looking = asyncio.Lock()
+        self._confirmed_at = self._began
+        self._dns_ready = False
+        self._reload_ok = True
+        self._credentials_end: float | None = None
+
+    # --- life -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._awake.workers.supervise())
+            await self._warm()
+            await self._adopt(self._config)
+            group.create_task(self._tick())
+            group.create_task(self._keep_looking())
+
+    async def _warm(self) -> None:
+        """Everything that holds the interpreter happens before the first probe is timed."""
+        if self._session is None:
+            return
+        loop = asyncio.get_running_loop()
+        warming = loop.run_in_executor(self._aws_threads, self._session.warm)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(warming), WARM_S)
+
+    async def stop(self) -> None:
+        for probing in self._probing.values():
+            probing.cancel()
+        await asyncio.gather(*(driver.stop() for driver in self._drivers.values()))
+        await self._awake.workers.stop()
+        self._aws_threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._store_threads.shutdown)
+        self._awake.store.close()
+
+    async def _adopt(self, config: Config) -> None:
+        """Make the running parts those of this configuration. A service that stays keeps its state."""
+        self._config = config
+        for gone in self._drivers.keys() - {service.name for service in config.services}:
+            await self._drivers.pop(gone).stop()
+            self._probing.pop(gone).cancel()
+            self._probers.pop(gone)
+            self._lived.pop(gone, None)
+        for service in config.services:
+            await self._adopt_service(service)
+        self._probe("", build.witness_targets(config), self._witnessed)
+
+    async def _adopt_service(self, service: Service) -> None:
+        policy, switches = build.policy(self._config, service), self._switches(service)
+        known = self._drivers.get(service.name)
+        if known:
+            known.reconfigured(policy, self._session, switches)
+        else:
+            await self._begin(service, Driver(policy, self._session, switches, self._around()))
+        self._probe(service.name, build.node_targets(service), partial(self._observed, service.name))
+
+    async def _begin(self, service: Service, driver: Driver) -> None:
+        self._drivers[service.name] = driver
+        found = self._awake.loaded.get(service.name) or await self._stored(self._awake.records.load, service.name)
+        lines = await self._stored(self._awake.records.history, [service.name], 200)
+        driver.start(found, lease.sole(self._config.agent.name), lines)
+        driver.post(ev.FreezeSaid(self._window(service)))
+
+    def _around(self) -> Surroundings:
+        threads = (self._store_threads, self._aws_threads)
+        return Surroundings(self._awake.records, self._clock, *threads, self._served, self._told)
+
+    def _switches(self, service: Service) -> build.Switches:
+        if self._session is None:
+            return build.NO_SWITCHES
+        return build.switches(service, self._session, partial(self._reached, service, asyncio.get_running_loop()))
+
+    def _reached(self, service: Service, loop: asyncio.AbstractEventLoop, address: str) -> tuple[bool, str]:
+        """Called in AWS's threads: probe an address that has moved, as the service is probed."""
+        target = build.address_target(service, address)
+        seen = asyncio.run_coroutine_threadsafe(observe(target), loop).result()
+        return seen.sight is Sight.ACTIVE, seen.evidence
+
+    def _probe(self, name: str, targets: Sequence[Any], emit: Callable[[Observation], None]) -> None:
+        if name in self._probers:
+            self._probers[name].replace(targets)
+            return
+        self._probers[name] = Prober(targets, emit, Random())  # noqa: S311 jitter, no secret
+        self._probing[name] = asyncio.get_running_loop().create_task(self._probers[name].run())
+
+    async def _stored(self, read: Callable[..., Any], *what: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._store_threads, read, *what)
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def _observed(self, service: str, seen: Observation) -> None:
+        self.metrics.probed(service, seen.endpoint, seen)
+        self._drivers[service].post(ev.Observed(seen))
+
+    def _witnessed(self, seen: Observation) -> None:
+        for driver in self._drivers.values():
+            driver.post(ev.Observed(seen))
+
+    def _served(self, service: str, assignment: Assignment) -> None:
+        self._lived[service] = assignment
+        self._awake.workers.publish(build.zone(self._config, self._lived))
+
+    def _told(self, line: Line, cause: Cause | None) -> None:
+        if line.kind == "committed" and cause:
+            self.metrics.failed_over(line.service, cause)
+        if line.took_s:
+            self.metrics.stages(line.service, line.took_s)
+        if line.kind in SETTLED:
+            self._look_again.set()
+
+    async def _tick(self) -> None:
+        while True:
+            notify("WATCHDOG=1")
+            await self._confirm()
+            for service in self._config.services:
+                self._open_window(service)
+            await self._test_store()
+            await asyncio.sleep(TICK_S)
+
+    async def _confirm(self) -> None:
+        """Whether every worker answers from the newest zone."""
+        try:
+            await asyncio.wait_for(self._awake.workers.published(), TICK_S)
+        except TimeoutError:
+            self._dns_ready = False
+        else:
+            self._dns_ready, self._confirmed_at = True, self._clock.monotonic()
+
+    def _open_window(self, service: Service) -> None:
+        driver, window = self._drivers[service.name], self._window(service)
+        if driver.state.window != window:
+            driver.post(ev.FreezeSaid(window))
+
+    def _window(self, service: Service) -> str | None:
+        at = datetime.fromtimestamp(self._clock.wall(), UTC)
+        return next((freeze.name for freeze in service.freezes if freeze.covers(at)), None)
+
+    async def _test_store(self) -> None:
+        troubled = [driver for driver in self._drivers.values() if driver.state.store_trouble]
+        if not troubled:
+            return
+        with suppress(StoreError):
+            await self._stored(self._awake.records.test)
+            for driver in troubled:
+                driver.post(ev.StoreRecovered())
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await self.look()
+            self._look_again.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look_again.wait(), self._views_s())
+
+    def _views_s(self) -> float:
+        return self._config.aws.views_interval_s if self._config.aws else VIEWS_S
+
+    # --- reload -------------------------------------------------------------------------------------------------------
+
+    async def reload(self) -> None:
+        """A file that can't be taken over leaves everything as it was."""
+        try:
+            config = load(self._awake.path)
+            _refuse(self._config, config, self._lived)
+        except ConfigError as error:
+            self._reload_ok = False
+            log.warning("the configuration is not reloaded, the old one stays:\n%s", error)
+            return
+        await self._adopt(config)
+        self._awake.workers.publish(build.zone(config, self._lived), build.dns_policy(config))
+        self._reload_ok = True
+        log.info("the configuration is reloaded")
+
+    # --- the desk -----------------------------------------------------------------------------------------------------
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def snapshot(self) -> Snapshot:
+        now = self._clock.monotonic()
+        return Snapshot(
+            agent=self._config.agent.name,
+            now=now,
+            wall_s=self._clock.wall(),
+            uptime_s=now - self._began,
+            services=tuple(self._service_snapshot(service, now) for service in self._config.services),
+            store_up=not any(driver.state.store_trouble for driver in self._drivers.values()),
+            dns=self._awake.workers.counters(),
+            dns_ready=self._dns_ready,
+            answer_age_s=now - self._confirmed_at,
+            reload_ok=self._reload_ok,
+            credentials_end_s=self._credentials_end,
+        )
+
+    def _service_snapshot(self, service: Service, now: float) -> ServiceSnapshot:
+        state = self._drivers[service.name].state
+        since = self._disagreed_at.get(service.name)
+        return ServiceSnapshot(
+            state=state,
+            addresses=build.answers(service),
+            views=views.snapshots(self._reads.get(service.name, ()), state.assignment, now),
+            disagreement_s=now - since if since is not None else 0.0,
+            assignment_age_s=now - state.committed_at if state.committed_at > 0 else None,
+        )
+
+    async def say(self, service: str, word: ev.Event) -> ev.Reply:
+        return self._driver(service).say(word)
+
+    def _driver(self, service: str) -> Driver:
+        if service not in self._drivers:
+            raise RefusedError(f"there is no service {service}: there is {', '.join(self._drivers)}")
+        return self._drivers[service]
+
+    async def history(self, service: str | None, limit: int) -> Sequence[Line]:
+        names = [self._driver(service).service] if service else list(self._drivers)
+        lines: Sequence[Line] = await self._stored(self._awake.records.history, names, limit)
+        return lines
+
+    def follow(self, service: str, epoch: int) -> AsyncIterator[Line]:
+        return self._driver(service).follow(epoch)
+
+    async def look(self) -> None:
+        async with self._looking:
+            await asyncio.gather(*(self._look_at(service) for service in self._config.services))
+            await self._look_at_credentials()
+
+    async def _look_at(self, service: Service) -> None:
+        loop = asyncio.get_running_loop()
+        sides = self._sides(service)
+        reading = (loop.run_in_executor(self._aws_threads, views.read, side, self.monotonic()) for side in sides)
+        self._reads[service.name] = await asyncio.gather(*reading)
+        live = self._drivers[service.name].state.assignment
+        if live and any(views.agrees(each, live) is False for each in self._reads[service.name]):
+            self._disagreed_at.setdefault(service.name, self.monotonic())
+        else:
+            self._disagreed_at.pop(service.name, None)
+
+    def _sides(self, service: Service) -> list[Any]:
+        listen = self._config.dns.listen[0]
+        own = views.Agent((listen.address, listen.port), service.name, build.answers(service))
+        return [own, *self._drivers[service.name].sides]
+
+    async def _look_at_credentials(self) -> None:
+        if self._session is None:
+            return
+        with suppress(CloudError):
+            loop = asyncio.get_running_loop()
+            self._credentials_end = await loop.run_in_executor(self._aws_threads, self._session.credentials_end)
+
+    async def check(self) -> Sequence[Finding]:
+        return await asyncio.get_running_loop().run_in_executor(self._aws_threads, self._findings)
+
+    def _findings(self) -> list[Finding]:
+        found = [preflight.disk(self._config.agent.state_dir), preflight.store(self._awake.records.test)]
+        if self._session:
+            found.append(preflight.credentials(self._session, self._clock.wall()))
+        for service in self._config.services:
+            state = self._drivers[service.name].state
+            found += preflight.sides(service.name, self._sides(service))
+            found += preflight.nodes(state, self._clock.monotonic())
+            found += preflight.witnesses(state)
+        return found
+
+
+def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
+    """What a running agent can't take over: where it listens, where it keeps its state, how it reaches AWS; the loss of a live node."""
+    fixed = ("agent", "control", "http", "store", "aws")
+    problems = [f"{key}: it changed, which needs a restart" for key in fixed if getattr(old, key) != getattr(new, key)]
+    if (old.dns.listen, old.dns.workers) != (new.dns.listen, new.dns.workers):
+        problems.append("dns.listen, dns.workers: they changed, which needs a restart")
+    for i, service in enumerate(new.services):
+        assignment = live.get(service.name)
+        if assignment and assignment.node not in {node.name for node in service.nodes}:
+            problems.append(
+                f"service[{i}].node: {assignment.node} is live and can't be taken out; promote another first"
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+async def live(awake: Awake) -> int:
+    """Runs the agent until SIGTERM or SIGINT. Returns the exit status."""
+    agent = Live(awake)
+    running = asyncio.get_running_loop().create_task(agent.run())
+    ended = asyncio.Event()
+    _on_signals(agent, ended)
+    running.add_done_callback(lambda _: ended.set())
+    http = awake.config.http.listen
+    servers = [
+        await serve_control(agent, awake.config.control.socket),
+        await serve_http(agent, agent.metrics, http.address, http.port),
+    ]
+    notify("READY=1")
+    await ended.wait()
+    notify("STOPPING=1")
+    return await _stop(agent, running, servers)
+
+
+def _on_signals(agent: Live, ended: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(agent.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+async def _stop(agent: Live, running: asyncio.Task[None], servers: Iterable[Any]) -> int:
+    failed = running.done() and not running.cancelled() and running.exception() is not None
+    if failed:
+        log.critical("the agent ends by a fault in this program", exc_info=running.exception())
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    for server in servers:
+        await server.close()
+    await agent.stop()
+    return 1 if failed else 0

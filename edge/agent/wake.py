@@ -1,0 +1,55 @@
+"""What has to be there before the first answer: the configuration's zone, the store's last assignments, the DNS workers."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.agent import build
+from edge.config import Config
+from edge.dns.server import Workers
+from edge.errors import ConfigError
+from edge.failover.events import Loaded
+from edge.stores.records import Clock, Records, boot_id
+from edge.stores.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Awake:
+    """What is there once the name is answered."""
+
+    config: Config
+    path: Path
+    clock: Clock
+    store: SqliteStore
+    records: Records
+    loaded: dict[str, Loaded]
+    workers: Workers
+
+
+def wake(config: Config, path: Path) -> Awake:
+    clock = Clock(boot_id(), time.monotonic, time.time)
+    store = SqliteStore(config.agent.state_dir)
+    records = Records(store, clock)
+    loaded = {service.name: records.load(service.name) for service in config.services}
+    _refuse_unknown_nodes(config, loaded)
+    live = {name: each.assignment for name, each in loaded.items() if each.assignment}
+    listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
+    workers = Workers(listen, config.dns.workers, build.dns_policy(config), config.agent.state_dir)
+    workers.start(build.zone(config, live))
+    return Awake(config, path, clock, store, records, loaded, workers)
+
+
+def _refuse_unknown_nodes(config: Config, loaded: dict[str, Loaded]) -> None:
+    """A live node that the file doesn't have any more can't be answered, and another one must not be guessed."""
+    problems = []
+    for i, service in enumerate(config.services):
+        known = {node.name for node in service.nodes}
+        found = loaded[service.name]
+        named = {each.node for each in (found.assignment, found.opened) if each}
+        problems += [
+            f"service[{i}].node: the store has {service.name} on node {node}, which the file lacks; "
+            f"name it again, or promote another node before it is taken out"
+            for node in sorted(named - known)
+        ]
+    if problems:
+        raise ConfigError(problems)

@@ -1,0 +1,225 @@
+"""Metrics for Prometheus: what happened is counted as it happens, what is so is read from a snapshot at each scrape.
+
+A series never comes and goes with a value: each reason, state and cause that can be has its series from the start, at 0.
+"""
+
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, product
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edge import __version__
+from edge.control import status
+from edge.control.contract import DnsCounts, ServiceSnapshot, Snapshot
+from edge.errors import Fault
+from edge.failover import vetoes
+from edge.failover.model import Cause, Observation, Sight, State
+
+Sample = tuple[Sequence[str], float]
+
+# A probe over Direct Connect takes 2-30 ms in a region, 300 ms across an ocean; a time-out is 500 ms by default.
+_PROBE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+# A commit takes 10 ms, a call to AWS 100 ms; a switch ends within some seconds, or AWS is out and it takes minutes.
+_STAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+_CALL_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics(Collector):
+    """Every method may be called from any thread; `snapshot` is called by whoever calls `page`.
+
+    `response_bounds_s`: the upper bounds of the buckets of `DnsCounts.responses`, which has one more without bound.
+    """
+
+    def __init__(self, snapshot: Callable[[], Snapshot], response_bounds_s: Sequence[float]) -> None:
+        self._snapshot = snapshot
+        self._bounds_s = tuple(response_bounds_s)
+        self._failovers = _counter("edge_failovers", "Switches that were committed.", "service", "cause")
+        self._stages = _histogram(
+            "edge_switch_stage_seconds", "Time of each stage of a switch.", _STAGE_BUCKETS_S, "service", "stage"
+        )
+        self._probes = _histogram(
+            "edge_probe_seconds", "Round trip of the probes that were answered.", _PROBE_BUCKETS_S, "service", "node"
+        )
+        self._failures = _counter(
+            "edge_probe_failures",
+            "Probes that failed: nothing answered (silent), the host did but not the service (answered), our own (local).",
+            "service",
+            "node",
+            "kind",
+        )
+        self._calls = _histogram("edge_aws_call_seconds", "Time of each call to AWS.", _CALL_BUCKETS_S, "api")
+        self._errors = _counter("edge_aws_errors", "Calls to AWS that failed.", "api", "code")
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def probed(self, service: str, node: str, seen: Observation) -> None:
+        if seen.rtt_s is not None:
+            self._probes.labels(service, node).observe(seen.rtt_s)
+        if kind := _failure(seen):
+            self._failures.labels(service, node, kind).inc()
+
+    def aws_called(self, api: str, seconds: float, fault: Fault | None) -> None:
+        self._calls.labels(api).observe(seconds)
+        if fault is not None:
+            self._errors.labels(api, fault.value).inc()
+
+    def stages(self, service: str, took_s: Mapping[str, float]) -> None:
+        """As `machine.durations_s` has them: detect, decide, fence, move, publish, verify, agree."""
+        for stage, seconds in took_s.items():
+            self._stages.labels(service, stage).observe(seconds)
+
+    def failed_over(self, service: str, cause: Cause) -> None:
+        self._failovers.labels(service, cause.value).inc()
+
+    def page(self) -> bytes:
+        """In Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Sequence[Metric]:
+        """None: what the registry would else collect at once to learn the names, before there is anything to see."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._snapshot()
+        self._open_series(now)
+        for counted in (self._failovers, self._stages, self._probes, self._failures, self._calls, self._errors):
+            yield from counted.collect()
+        yield from _services(now)
+        yield from _agent(now)
+        yield from _dns(now.dns, self._bounds_s)
+
+    def _open_series(self, now: Snapshot) -> None:
+        """A counter that first appears at 1 hides its first event from `increase()`."""
+        for each in now.services:
+            name, nodes = each.state.policy.service, each.state.policy.nodes
+            for cause in Cause:
+                self._failovers.labels(name, cause.value)
+            for node, kind in product(nodes, _FAILURES):
+                self._failures.labels(name, node, kind)
+
+
+_FAILURES = ("silent", "answered", "local")
+
+
+def _failure(seen: Observation) -> str | None:
+    if seen.sight is Sight.UNKNOWN:
+        return "local"
+    if seen.sight is Sight.DOWN:
+        return "answered" if seen.answered else "silent"
+    return None
+
+
+def _counter(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=None)
+
+
+def _histogram(name: str, text: str, bounds_s: Sequence[float], *labels: str) -> Histogram:
+    return Histogram(name, text, labels, registry=None, buckets=bounds_s)
+
+
+# --- what is so -----------------------------------------------------------------------------------------------------
+
+
+def _services(now: Snapshot) -> Iterator[Metric]:
+    samples: Callable[[Callable[[ServiceSnapshot], Iterator[Sample]]], list[Sample]] = lambda read: [  # noqa: E731
+        ((each.state.policy.service, *labels), value) for each in now.services for labels, value in read(each)
+    ]
+    yield _gauge("edge_active_node", "1 for the node that is live.", samples(_active), "service", "node")
+    yield _gauge("edge_epoch", "The epoch of the assignment; 0 without one.", samples(_epoch), "service")
+    yield _gauge(
+        "edge_hold",
+        "1 for the reason why the service holds, and for all that stands against an automatic switch.",
+        samples(lambda each: _holds(each.state, now.now)),
+        "service",
+        "reason",
+    )
+    yield _gauge(
+        "edge_node_health",
+        "1 for the state in which a node is seen.",
+        samples(lambda each: _health(each.state, now.now)),
+        "service",
+        "node",
+        "state",
+    )
+    yield _gauge(
+        "edge_view_agrees",
+        "Whether what a side tells is the assignment; NaN when it could not be read.",
+        samples(_views),
+        "service",
+        "view",
+    )
+    yield _gauge(
+        "edge_disagreement_seconds",
+        "How long some view has not agreed; 0 when all do.",
+        samples(lambda each: iter([((), each.disagreement_s)])),
+        "service",
+    )
+
+
+def _active(each: ServiceSnapshot) -> Iterator[Sample]:
+    live = each.state.assignment
+    for node in each.state.policy.nodes:
+        yield (node,), live is not None and live.node == node
+
+
+def _epoch(each: ServiceSnapshot) -> Iterator[Sample]:
+    yield (), each.state.assignment.epoch if each.state.assignment else 0
+
+
+def _holds(state: State, now: float) -> Iterator[Sample]:
+    standing = {state.reason.slug, *(veto.slug for veto in vetoes.standing(state, now))}
+    for slug in vetoes.HOLDS:
+        yield (slug,), slug in standing
+
+
+def _health(state: State, now: float) -> Iterator[Sample]:
+    for node in state.policy.nodes:
+        seen = status.endpoint_health(state, node, now)
+        for sight in Sight:
+            yield (node, sight.value), sight is seen
+
+
+def _views(each: ServiceSnapshot) -> Iterator[Sample]:
+    for view in each.views:
+        yield (view.name,), float("nan") if view.agrees is None else view.agrees
+
+
+def _agent(now: Snapshot) -> Iterator[Metric]:
+    build: list[Sample] = [((__version__, platform.python_version()), 1)]
+    held = all(each.state.lease.held for each in now.services)
+    expiry = [] if now.credentials_end_s is None else [((), now.credentials_end_s - now.wall_s)]
+    yield _gauge("edge_build_info", "The version of this agent.", build, "version", "python")
+    yield _one("edge_path_up", "Whether anything answers over the path.", status.path_up(now))
+    yield _one("edge_answer_age_seconds", "Since the controller last confirmed the answers.", now.answer_age_s)
+    yield _one("edge_lease_held", "Whether this agent may open epochs and act.", held)
+    yield _one("edge_store_up", "Whether the store can be written.", now.store_up)
+    yield _gauge("edge_credentials_expiry_seconds", "Until the AWS credentials end; absent when they don't.", expiry)
+    yield _one("edge_config_reload_success", "Whether the last reload was accepted.", now.reload_ok)
+
+
+def _dns(counts: DnsCounts, bounds_s: Sequence[float]) -> Iterator[Metric]:
+    queries = CounterMetricFamily("edge_dns_queries", "Answers.", labels=("qtype", "rcode", "transport"))
+    for labels, count in counts.queries.items():
+        queries.add_metric(labels, count)
+    dropped = CounterMetricFamily("edge_dns_dropped", "Packets that got no answer.", labels=("reason",))
+    for reason, count in counts.dropped.items():
+        dropped.add_metric((reason,), count)
+    bounds = [*map(str, bounds_s), "+Inf"]
+    buckets = list(zip(bounds, map(float, accumulate(counts.responses)), strict=True))
+    response = HistogramMetricFamily("edge_dns_response_seconds", "Time of a sample of the answers.")
+    response.add_metric((), buckets, counts.response_s)
+    yield from (queries, dropped, response)
+
+
+def _gauge(name: str, text: str, samples: Sequence[Sample], *labels: str) -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=labels)
+    for values, number in samples:
+        gauge.add_metric(values, number)
+    return gauge
+
+
+def _one(name: str, text: str, value: float) -> Metric:
+    return _gauge(name, text, [((), value)])
