@@ -1,13 +1,10 @@
 """From the configuration to the parts: what each of them is told, and nothing else of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.config import Answer, Config, FenceKind, Service, detection_s, fastest_probe
-from edge.dns.guard import Deny
-from edge.dns.guard import Policy as DnsPolicy
-from edge.dns.zone import ServiceRecord, Zone
-from edge.failover.model import Assignment, Policy, Stage, Thresholds
+from edge.agent.answers import answers
+from edge.config import Config, FenceKind, Service, detection_s, fastest_probe
+from edge.failover.model import Policy, Stage, Thresholds
 from edge.probes.loop import KINDS, WITNESS, Target
 from edge.switches import route53, secondary_ip
 from edge.switches.contract import Side, Step
@@ -46,37 +43,6 @@ def stages(service: Service) -> frozenset[Stage]:
         Stage.VERIFY: bool(service.switch),
     }
     return frozenset(stage for stage, there in wanted.items() if there)
-
-
-def answers(service: Service) -> Mapping[str, tuple[str, ...]]:
-    """What the name answers, by live node."""
-    moving = service.switch.secondary_ip
-    if service.answer is Answer.SECONDARY and moving:
-        return {node.name: (moving.address,) for node in service.nodes}
-    return {node.name: node.addresses for node in service.nodes}
-
-
-def zone(config: Config, live: Mapping[str, Assignment]) -> Zone:
-    """The zone with these assignments. Its serial is the sum of the epochs: the same on every agent, and it only grows."""
-    return Zone(
-        name=config.zone.name,
-        nameservers=config.zone.nameservers,
-        contact=config.zone.rname,
-        serial=1 + sum(assignment.epoch for assignment in live.values()),
-        services=tuple(_record(service, live.get(service.name)) for service in config.services),
-        negative_ttl_s=config.zone.negative_ttl_s,
-        ns_ttl_s=config.zone.ns_ttl_s,
-    )
-
-
-def _record(service: Service, live: Assignment | None) -> ServiceRecord:
-    if live is None:
-        return ServiceRecord(service.name, service.ttl_s)
-    return ServiceRecord(service.name, service.ttl_s, answers(service)[live.node], live.node, live.epoch)
-
-
-def dns_policy(config: Config) -> DnsPolicy:
-    return DnsPolicy(tuple(str(prefix) for prefix in config.dns.allow_query), Deny(config.dns.deny.value))
 
 
 def node_targets(service: Service) -> list[Target]:

@@ -37,7 +37,10 @@ def main() -> None:
         sys.exit(f"edged: {error}")
     from edge.agent.live import live
 
-    sys.exit(asyncio.run(live(awake)))
+    try:
+        sys.exit(asyncio.run(live(awake)))
+    except EdgeError as error:
+        sys.exit(f"edged: {error}")
 
 
 def _arguments() -> argparse.Namespace:

@@ -11,15 +11,15 @@ Who tells whom:
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from random import Random
 from typing import Any
 
-from edge.agent import build, preflight, views
+from edge.agent import answers, build, preflight, views
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.systemd import notify
 from edge.agent.wake import Awake
@@ -73,12 +73,17 @@ class Live:
 
     # --- life -------------------------------------------------------------------------------------------------------
 
+    async def begin(self) -> None:
+        """The drivers, with what the store remembers. Nothing is probed before `run`."""
+        for service in self._config.services:
+            await self._adopt_service(service)
+
     async def run(self) -> None:
         """Until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._awake.workers.supervise())
             await self._warm()
-            await self._adopt(self._config)
+            self._probe_all()
             group.create_task(self._tick())
             group.create_task(self._keep_looking())
 
@@ -110,7 +115,12 @@ class Live:
             self._lived.pop(gone, None)
         for service in config.services:
             await self._adopt_service(service)
-        self._probe("", build.witness_targets(config), self._witnessed)
+        self._probe_all()
+
+    def _probe_all(self) -> None:
+        for service in self._config.services:
+            self._probe(service.name, build.node_targets(service), partial(self._observed, service.name))
+        self._probe("", build.witness_targets(self._config), self._witnessed)
 
     async def _adopt_service(self, service: Service) -> None:
         policy, switches = build.policy(self._config, service), self._switches(service)
@@ -119,7 +129,6 @@ class Live:
             known.reconfigured(policy, self._session, switches)
         else:
             await self._begin(service, Driver(policy, self._session, switches, self._around()))
-        self._probe(service.name, build.node_targets(service), partial(self._observed, service.name))
 
     async def _begin(self, service: Service, driver: Driver) -> None:
         self._drivers[service.name] = driver
@@ -165,7 +174,7 @@ class Live:
 
     def _served(self, service: str, assignment: Assignment) -> None:
         self._lived[service] = assignment
-        self._awake.workers.publish(build.zone(self._config, self._lived))
+        self._awake.workers.publish(answers.zone(self._config, self._lived))
 
     def _told(self, line: Line, cause: Cause | None) -> None:
         if line.kind == "committed" and cause:
@@ -233,7 +242,7 @@ class Live:
             log.warning("the configuration is not reloaded, the old one stays:\n%s", error)
             return
         await self._adopt(config)
-        self._awake.workers.publish(build.zone(config, self._lived), build.dns_policy(config))
+        self._awake.workers.publish(answers.zone(config, self._lived), answers.dns_policy(config))
         self._reload_ok = True
         log.info("the configuration is reloaded")
 
@@ -263,7 +272,7 @@ class Live:
         since = self._disagreed_at.get(service.name)
         return ServiceSnapshot(
             state=state,
-            addresses=build.answers(service),
+            addresses=answers.answers(service),
             views=views.snapshots(self._reads.get(service.name, ()), state.assignment, now),
             disagreement_s=now - since if since is not None else 0.0,
             assignment_age_s=now - state.committed_at if state.committed_at > 0 else None,
@@ -303,7 +312,7 @@ class Live:
 
     def _sides(self, service: Service) -> list[Any]:
         listen = self._config.dns.listen[0]
-        own = views.Agent((listen.address, listen.port), service.name, build.answers(service))
+        own = views.Agent((listen.address, listen.port), service.name, answers.answers(service))
         return [own, *self._drivers[service.name].sides]
 
     async def _look_at_credentials(self) -> None:
@@ -345,21 +354,21 @@ def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
 
 
 async def live(awake: Awake) -> int:
-    """Runs the agent until SIGTERM or SIGINT. Returns the exit status."""
-    agent = Live(awake)
-    running = asyncio.get_running_loop().create_task(agent.run())
-    ended = asyncio.Event()
-    _on_signals(agent, ended)
-    running.add_done_callback(lambda _: ended.set())
-    http = awake.config.http.listen
-    servers = [
-        await serve_control(agent, awake.config.control.socket),
-        await serve_http(agent, agent.metrics, http.address, http.port),
-    ]
-    notify("READY=1")
-    await ended.wait()
-    notify("STOPPING=1")
-    return await _stop(agent, running, servers)
+    """Runs the agent until SIGTERM or SIGINT. Returns the exit status; ControlError where a port can't be opened."""
+    agent, http = Live(awake), awake.config.http.listen
+    async with AsyncExitStack() as ends:
+        ends.push_async_callback(agent.stop)
+        await agent.begin()
+        ends.push_async_callback((await serve_control(agent, awake.config.control.socket)).cleanup)
+        ends.push_async_callback((await serve_http(agent, agent.metrics, http.address, http.port)).cleanup)
+        ended = asyncio.Event()
+        running = asyncio.create_task(agent.run())
+        running.add_done_callback(lambda _: ended.set())
+        _on_signals(agent, ended)
+        notify("READY=1")
+        await ended.wait()
+        notify("STOPPING=1")
+        return await _ended(running)
 
 
 def _on_signals(agent: Live, ended: asyncio.Event) -> None:
@@ -376,13 +385,10 @@ def _on_signals(agent: Live, ended: asyncio.Event) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload)
 
 
-async def _stop(agent: Live, running: asyncio.Task[None], servers: Iterable[Any]) -> int:
-    failed = running.done() and not running.cancelled() and running.exception() is not None
-    if failed:
-        log.critical("the agent ends by a fault in this program", exc_info=running.exception())
+async def _ended(running: asyncio.Task[None]) -> int:
+    fault = running.exception() if running.done() and not running.cancelled() else None
+    if fault:
+        log.critical("the agent ends by a fault in this program", exc_info=fault)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    for server in servers:
-        await server.close()
-    await agent.stop()
-    return 1 if failed else 0
+    return 1 if fault else 0

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.agent import build
+from edge.agent import answers
 from edge.config import Config
 from edge.dns.server import Workers
 from edge.errors import ConfigError
@@ -34,8 +34,8 @@ def wake(config: Config, path: Path) -> Awake:
     _refuse_unknown_nodes(config, loaded)
     live = {name: each.assignment for name, each in loaded.items() if each.assignment}
     listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
-    workers = Workers(listen, config.dns.workers, build.dns_policy(config), config.agent.state_dir)
-    workers.start(build.zone(config, live))
+    workers = Workers(listen, config.dns.workers, answers.dns_policy(config), config.agent.state_dir)
+    workers.start(answers.zone(config, live))
     return Awake(config, path, clock, store, records, loaded, workers)
 
 

@@ -1,6 +1,6 @@
 """Metrics for Prometheus: what happened is counted as it happens, what is so is read from a snapshot at each scrape.
 
-A series never comes and goes with a value: each reason, state and cause that can be has its series from the start, at 0.
+A series never comes and goes with its value: each reason, state and cause that can be has one from the start, at 0.
 """
 
 import platform
@@ -16,7 +16,7 @@ from edge.control import status
 from edge.control.contract import DnsCounts, ServiceSnapshot, Snapshot
 from edge.errors import Fault
 from edge.failover import vetoes
-from edge.failover.model import Cause, Observation, Sight, State
+from edge.failover.model import Cause, Observation, Sight
 
 Sample = tuple[Sequence[str], float]
 
@@ -25,6 +25,10 @@ _PROBE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2
 # A commit takes 10 ms, a call to AWS 100 ms; a switch ends within some seconds, or AWS is out and it takes minutes.
 _STAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _CALL_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+_FAILURES = ("silent", "answered", "local")
+_FAILURE_TEXT = "Probes that failed: silent, answered (the host did, not the service), local (our own trouble)."
 
 
 class Metrics(Collector):
@@ -43,13 +47,7 @@ class Metrics(Collector):
         self._probes = _histogram(
             "edge_probe_seconds", "Round trip of the probes that were answered.", _PROBE_BUCKETS_S, "service", "node"
         )
-        self._failures = _counter(
-            "edge_probe_failures",
-            "Probes that failed: nothing answered (silent), the host did but not the service (answered), our own (local).",
-            "service",
-            "node",
-            "kind",
-        )
+        self._failures = _counter("edge_probe_failures", _FAILURE_TEXT, "service", "node", "kind")
         self._calls = _histogram("edge_aws_call_seconds", "Time of each call to AWS.", _CALL_BUCKETS_S, "api")
         self._errors = _counter("edge_aws_errors", "Calls to AWS that failed.", "api", "code")
         self._registry = CollectorRegistry()
@@ -101,9 +99,6 @@ class Metrics(Collector):
                 self._failures.labels(name, node, kind)
 
 
-_FAILURES = ("silent", "answered", "local")
-
-
 def _failure(seen: Observation) -> str | None:
     if seen.sight is Sight.UNKNOWN:
         return "local"
@@ -124,67 +119,57 @@ def _histogram(name: str, text: str, bounds_s: Sequence[float], *labels: str) ->
 
 
 def _services(now: Snapshot) -> Iterator[Metric]:
-    samples: Callable[[Callable[[ServiceSnapshot], Iterator[Sample]]], list[Sample]] = lambda read: [  # noqa: E731
-        ((each.state.policy.service, *labels), value) for each in now.services for labels, value in read(each)
-    ]
-    yield _gauge("edge_active_node", "1 for the node that is live.", samples(_active), "service", "node")
-    yield _gauge("edge_epoch", "The epoch of the assignment; 0 without one.", samples(_epoch), "service")
-    yield _gauge(
-        "edge_hold",
-        "1 for the reason why the service holds, and for all that stands against an automatic switch.",
-        samples(lambda each: _holds(each.state, now.now)),
-        "service",
-        "reason",
-    )
-    yield _gauge(
-        "edge_node_health",
-        "1 for the state in which a node is seen.",
-        samples(lambda each: _health(each.state, now.now)),
-        "service",
-        "node",
-        "state",
-    )
-    yield _gauge(
-        "edge_view_agrees",
-        "Whether what a side tells is the assignment; NaN when it could not be read.",
-        samples(_views),
-        "service",
-        "view",
-    )
-    yield _gauge(
-        "edge_disagreement_seconds",
-        "How long some view has not agreed; 0 when all do.",
-        samples(lambda each: iter([((), each.disagreement_s)])),
-        "service",
-    )
+    for name, text, labels, read in _BY_SERVICE:
+        samples = [
+            ((each.state.policy.service, *values), number)
+            for each in now.services
+            for values, number in read(each, now.now)
+        ]
+        yield _gauge(name, text, samples, "service", *labels)
 
 
-def _active(each: ServiceSnapshot) -> Iterator[Sample]:
+def _active(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
     live = each.state.assignment
     for node in each.state.policy.nodes:
         yield (node,), live is not None and live.node == node
 
 
-def _epoch(each: ServiceSnapshot) -> Iterator[Sample]:
+def _epoch(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
     yield (), each.state.assignment.epoch if each.state.assignment else 0
 
 
-def _holds(state: State, now: float) -> Iterator[Sample]:
+def _holds(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
+    state = each.state
     standing = {state.reason.slug, *(veto.slug for veto in vetoes.standing(state, now))}
     for slug in vetoes.HOLDS:
         yield (slug,), slug in standing
 
 
-def _health(state: State, now: float) -> Iterator[Sample]:
-    for node in state.policy.nodes:
-        seen = status.endpoint_health(state, node, now)
+def _health(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
+    for node in each.state.policy.nodes:
+        seen = status.endpoint_health(each.state, node, now)
         for sight in Sight:
             yield (node, sight.value), sight is seen
 
 
-def _views(each: ServiceSnapshot) -> Iterator[Sample]:
+def _views(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
     for view in each.views:
         yield (view.name,), float("nan") if view.agrees is None else view.agrees
+
+
+def _disagreement(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
+    yield (), each.disagreement_s
+
+
+_BY_SERVICE: tuple[tuple[str, str, tuple[str, ...], Callable[[ServiceSnapshot, float], Iterator[Sample]]], ...] = (
+    ("edge_active_node", "1 for the node that is live.", ("node",), _active),
+    ("edge_epoch", "The epoch of the assignment; 0 without one.", (), _epoch),
+    ("edge_hold", "1 for why the service holds, and for all that bars an automatic switch.", ("reason",), _holds),
+    ("edge_node_health", "1 for the state in which a node is seen.", ("node", "state"), _health),
+    ("edge_view_agrees", "Whether a side tells the assignment; NaN: it could not be read.", ("view",), _views),
+    ("edge_disagreement_seconds", "How long some view has not agreed; 0 when all do.", (), _disagreement),
+)
+"""Name, help, labels beside the service, and how to read it."""
 
 
 def _agent(now: Snapshot) -> Iterator[Metric]:

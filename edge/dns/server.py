@@ -244,6 +244,7 @@ def _run(legacy: Legacy) -> subprocess.Popen[bytes]:
         env={},
         cwd="/",
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # or who reads ours would wait for orphans; stderr is kept for tracebacks
         start_new_session=True,
     )
 

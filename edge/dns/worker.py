@@ -29,6 +29,7 @@ from edge.dns.roll import Place
 from edge.dns.zone import Tree
 
 BATCH = 64  # packets from one socket before the others get their turn: under a millisecond of ready answers
+LAST_TURNS = 100  # more than a full receive buffer holds
 PACKET_MAX_BYTES = 65535  # RFC 768
 BITE_BYTES = 1024  # some 25 queries: a few milliseconds at most, even if each goes the careful way
 TCP_IDLE_S = 10.0  # RFC 7766 section 6.2.3: "on the order of a few seconds"
@@ -106,8 +107,10 @@ class UdpPort:
         return all(self._one() for _ in range(BATCH - 1))
 
     def close(self) -> None:
-        while self.turn():
-            pass
+        """First answers what has arrived; a flood may not keep us from closing."""
+        for _ in range(LAST_TURNS):
+            if not self.turn():
+                break
         self.socket.close()
 
     def _one(self) -> bool:

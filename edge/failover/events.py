@@ -1,6 +1,6 @@
 """What goes into the machine (events: facts) and what comes out (effects: values that a shell performs).
 
-A shell posts an event for the outcome of each effect that has one; nothing else tells the machine that an effect happened.
+A shell posts an event for the outcome of each effect that has one; nothing else tells the machine what became of it.
 """
 
 import math
@@ -31,7 +31,8 @@ class Loaded:
 
     `opened`: an intent that was neither committed nor abandoned; `begun` when a step of it may have touched AWS.
     `unsettled`: the intent of `assignment`, while its AWS side is not yet known to agree.
-    `committed_at`, `automatic_at`: past switches on the present monotonic clock.
+    `committed_at`, `automatic_at`: past switches on the present monotonic clock. The lease is said before: who does not
+    hold it serves what is committed, and leaves the rest to the leader.
     """
 
     assignment: Assignment | None
@@ -83,7 +84,7 @@ class IntentWritten:
 
 @dataclass(frozen=True, slots=True)
 class Conflicted:
-    """The store has a newer epoch than the one we wrote."""
+    """The write of `epoch` met as new an epoch in the store, or a newer one: `epoch` is the newest that is known of."""
 
     epoch: int
     sentence: str
@@ -106,7 +107,7 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class StageEnded:
-    """The runner is through with a stage. `fault` None: done, and read back. `found_epoch`: the newer epoch of a conflict."""
+    """The runner is through with a stage. `fault` None: done, and read back. `found_epoch`: of a conflict."""
 
     epoch: int
     stage: Stage
@@ -153,7 +154,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class FreezeSaid:
-    """The freeze window that is open now, None when none is. The calendar is read outside: it is wall-clock time, for people."""
+    """The freeze window that is open now, None when none is. The calendar, wall-clock time, is read outside."""
 
     window: str | None
 
@@ -229,7 +230,7 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The switch of this epoch is over: finished (committed, and every side agrees), or abandoned before it was committed."""
+    """The switch of this epoch is over: finished (committed, and every side agrees), or given up to a newer one."""
 
     epoch: int
     finished: bool
@@ -261,7 +262,7 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to an operator's word, in the same decision. `epoch` names the operation that was opened, if one was."""
+    """The answer to an operator's word, in the same decision. `epoch` names the switch that was opened, if one was."""
 
     accepted: bool
     sentence: str
@@ -273,7 +274,7 @@ Effect = ReadAws | WriteIntent | RunStage | StopStage | Commit | Close | Serve |
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`deadline`: the monotonic time at which the machine wants `Elapsed`, None when only an event can change anything."""
+    """`deadline`: the monotonic time at which the machine wants `Elapsed`, None when only an event changes anything."""
 
     state: State
     effects: tuple[Effect, ...]

@@ -1,8 +1,8 @@
 """Health: what the rise, fall and leaky counters make of one endpoint's observations.
 
-    UNKNOWN ──rise × active──▶ ACTIVE ◀──rise──▶ STANDBY
-       │                         │                  │
-       └──────── fall × down, or the bucket is full ▼──▶ DOWN ──rise──▶ ACTIVE, STANDBY
+    UNKNOWN ──rise of it in a row──▶ ACTIVE ◀──rise──▶ STANDBY
+       │                               │                  │
+       └── fall in a row, or the bucket is full ──────────┴──▶ DOWN ──rise──▶ ACTIVE, STANDBY
 
 An endpoint is judged from its first run, never from its first sample: one lost packet at the start says nothing.
 An observation that is UNKNOWN is our own trouble: it is kept as evidence and counts neither way.
@@ -23,7 +23,6 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
     if seen.sight is Sight.UNKNOWN:
         return replace(track, last=seen)
     same = seen.sight is track.seen
-    heard_at = -math.inf if track.heard_at is None else track.heard_at
     bucket = _poured(track.bucket, seen.sight, limits)
     run = track.run + 1 if same else 1
     health = _judged(track.health, seen.sight, run, bucket, limits)
@@ -34,15 +33,22 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
         seen=seen.sight,
         run=run,
         since=track.since if same else now,
-        before=track.before if same else max(heard_at, track.since),
+        before=track.before if same else now if track.heard_at is None else track.heard_at,
         heard_at=now,
-        asked_at=heard_at if seen.rtt_s is None else now - seen.rtt_s,
+        asked_at=_asked_at(track, seen, now),
         vouched_at=track.vouched_at if same else math.inf,
         history=(track.history << 1 | seen.answered) & _MASK,
         samples=min(track.samples + 1, WINDOW),
         bucket=0 if recovered else bucket,
         last=seen,
     )
+
+
+def _asked_at(track: Track, seen: Observation, now: float) -> float:
+    """No later than the probe began: two probes of one endpoint never overlap."""
+    if seen.rtt_s is not None:
+        return now - seen.rtt_s
+    return -math.inf if track.heard_at is None else track.heard_at
 
 
 def vouched(track: Track, asked_at: float, now: float) -> Track:
@@ -71,13 +77,16 @@ def fresh(track: Track, stale_s: float, now: float) -> bool:
 
 def answering(track: Track, count: int) -> bool:
     """Whether each of the last `count` probes was answered."""
-    newest = _MASK >> max(WINDOW - count, 0)
-    return track.samples >= min(count, WINDOW) and track.history & newest == newest
+    return track.samples >= min(count, WINDOW) and track.history & _newest(count) == _newest(count)
 
 
 def silent(track: Track, count: int) -> bool:
     """Whether none of the last `count` probes was answered."""
-    return track.samples >= min(count, WINDOW) and track.history & _MASK >> max(WINDOW - count, 0) == 0
+    return track.samples >= min(count, WINDOW) and track.history & _newest(count) == 0
+
+
+def _newest(count: int) -> int:
+    return _MASK >> max(WINDOW - count, 0)
 
 
 def loss(track: Track) -> float:

@@ -1,7 +1,7 @@
 """The lease: who may open epochs and act. Only the holder's own monotonic clock says for how long.
 
-A single agent holds it for ever. With several, the holder counts from before it sent its renewal, so that it always gives up
-before a challenger, who waits a whole duration from its own last sight of a new version, may take over.
+A single agent holds it for ever. With several, the holder counts from before it sent its renewal, so that it always
+gives up before a challenger, who waits a whole duration from its own last sight of a new version, may take over.
 """
 
 import math
@@ -16,7 +16,7 @@ def sole(holder: str) -> Lease:
 
 def outlives(lease: Lease, now: float, needed_s: float) -> bool:
     """Whether the lease is ours for longer than the `needed_s` seconds that a call may take."""
-    return lease.held and lease.until - now > needed_s
+    return lease.held and now < lease.until - needed_s
 
 
 def veto(lease: Lease, now: float, needed_s: float) -> Reason | None:

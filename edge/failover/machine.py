@@ -9,9 +9,11 @@ Rules kept here:
 - A new epoch is one above the highest that was ever seen, whoever wrote it.
 - Nothing is served before it is committed; a committed assignment is never taken back, only followed by a newer one.
 - Fence, move, publish are entered in this order and no other; only a fence that is not required may be waived.
-- Once a step may have touched AWS, a switch is never rolled back: it is tried until done, owed (`on_outage`), or superseded by
-  the next epoch. A stage that runs is never superseded; one that waits for its next try may be.
-- STEADY as a target means "home": SILENT without an assignment, VERIFYING where an older switch is still owed.
+- Once a step may have touched AWS, a switch is never rolled back: it is tried until done, or superseded by the next
+  epoch. Until that one is committed the older switch stays owed, and goes on if the newer one can't be opened. Before
+  its commit, only a switch that waits for its next try is superseded; a stage that runs is waited for.
+- STEADY as a target means "home": VERIFYING or FENCING where an older switch is owed, SILENT without an assignment.
+- Who lost the lease, or met a newer epoch, owes nothing more: that is for whoever came after.
 """
 
 import math
@@ -20,7 +22,7 @@ from enum import Enum
 
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover import health, verdict, vetoes, words
+from edge.failover import verdict, vetoes, words
 from edge.failover.model import (
     IN_FLIGHT,
     Assignment,
@@ -37,7 +39,6 @@ from edge.failover.model import (
     Stage,
     State,
     Survey,
-    Track,
 )
 
 
@@ -66,7 +67,7 @@ class Trigger(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One transition. `because` is for the reader: the diagram and the table in docs/design.md are made of these rows."""
+    """One transition. `because` is for the reader: the diagram and the table in docs/design.md are made of them."""
 
     phase: Phase
     trigger: Trigger
@@ -135,6 +136,7 @@ SELF = "edge"
 """Who did it, where no person did."""
 
 SURVEY_RETRY_S = 5.0  # a fresh install waits for AWS: one read in 5 s is far below any API's rate
+_DOUBLINGS = 32  # of any pause give more than a century: beyond, a float overflows (at 1024)
 _STAGE_OF = {Phase.FENCING: Stage.FENCE, Phase.MOVING: Stage.MOVE, Phase.PUBLISHING: Stage.PUBLISH}
 _ACTING = (Stage.FENCE, Stage.MOVE, Stage.PUBLISH)
 _DAMPED = (Cause.FAILURE, Cause.FOLLOW)
@@ -142,7 +144,7 @@ _DAMPED = (Cause.FAILURE, Cause.FOLLOW)
 Effects = tuple[ev.Effect, ...]
 Moved = tuple[State, Effects]
 Outcome = tuple[State, Trigger | None, Effects]
-"""What an event amounts to: the state with what was learnt, the transition that it triggers if any, and what to do besides."""
+"""What an event amounts to: the state with what was learnt, the transition that it triggers, and what to do besides."""
 
 
 def step(state: State, event: ev.Event, now: float) -> ev.Decision:
@@ -204,11 +206,14 @@ def _run(state: State, now: float) -> Moved:
 
 
 def _home(state: State, now: float) -> Moved:
-    if state.assignment is None:
-        return replace(state, phase=Phase.SILENT, flight=None), ()
-    if state.owed is not None:
-        return _enter(replace(state, flight=state.owed, owed=None), Phase.VERIFYING, now)
-    return replace(state, phase=Phase.STEADY, flight=None), ()
+    owed = state.owed
+    if owed is None:
+        phase = Phase.SILENT if state.assignment is None else Phase.STEADY
+        return replace(state, phase=phase, flight=None), ()
+    if state.assignment and state.assignment.epoch == owed.intent.epoch:
+        return _enter(replace(state, flight=owed, owed=None), Phase.VERIFYING, now)
+    anew = replace(owed, debts=())
+    return _enter(replace(state, flight=anew, owed=None), Phase.FENCING, now)
 
 
 def _proposed(state: State) -> Moved:
@@ -219,12 +224,11 @@ def _proposed(state: State) -> Moved:
 
 
 def _parked(state: State) -> tuple[Effects, State]:
-    """Leave the flight for another: one that is committed stays owed, and what runs of it must stop."""
+    """Leave the flight for another: it had begun, so it stays owed; what runs of it must stop."""
     flight = state.flight
     if flight is None:
         return (), state
-    owed = flight if state.phase is Phase.VERIFYING else state.owed
-    return (ev.StopStage(flight.intent.epoch),), replace(state, flight=None, owed=owed)
+    return (ev.StopStage(flight.intent.epoch),), replace(state, flight=None, owed=flight)
 
 
 def _flight(state: State) -> Flight:
@@ -273,14 +277,14 @@ def _learnt(state: State, event: Learnt, now: float) -> State:
     """Facts that move nothing by themselves: what follows of them is considered after every event."""
     match event:
         case ev.Observed(seen):
-            track = health.observe(state.tracks.get(seen.endpoint, Track()), seen, state.policy.thresholds, now)
-            return replace(state, tracks={**state.tracks, seen.endpoint: track})
+            return replace(state, tracks=verdict.observed(state, seen, now))
         case ev.Reported(vantage, report):
             return replace(state, reports={**state.reports, vantage: report})
         case ev.FreezeSaid(window):
             return replace(state, window=window)
         case ev.Reconfigured(policy):
-            return replace(state, policy=policy)
+            kept = {name: track for name, track in state.tracks.items() if name in (*policy.nodes, *policy.witnesses)}
+            return replace(state, policy=policy, tracks=kept)
         case ev.StoreRecovered():
             return replace(state, store_trouble=None)
         case ev.Elapsed():
@@ -288,9 +292,10 @@ def _learnt(state: State, event: Learnt, now: float) -> State:
 
 
 def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:
+    if state.phase is not Phase.SILENT:
+        return state, None, ()
     opened, settled = event.opened, event.assignment
     epochs = (opened.epoch if opened else 0, settled.epoch if settled else 0)
-    owed = Flight(event.unsettled, now, debts=_ACTING) if event.unsettled else None
     state = replace(
         state,
         assignment=settled,
@@ -301,18 +306,27 @@ def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:
         survey_at=math.inf if settled else now,
     )
     serve: Effects = (ev.Serve(settled),) if settled else ()
+    if not state.lease.held:
+        return state, Trigger.LOADED, serve
+    state, trigger, more = _resumed(state, event, now)
+    return state, trigger, (*serve, *more)
+
+
+def _resumed(state: State, event: ev.Loaded, now: float) -> Outcome:
+    """What the journal says was under way. Of how far it came in AWS nothing is assumed: every stage is run again."""
+    opened = event.opened
+    owed = Flight(event.unsettled, now, debts=_ACTING) if event.unsettled else None
     if opened and event.begun:
-        return replace(state, flight=Flight(opened, now), owed=owed), Trigger.RESUMED, serve
-    if opened:
-        untouched = f"epoch {opened.epoch} is abandoned: it was opened, and nothing of it had begun"
-        serve = (
-            *serve,
-            ev.Close(opened.epoch, finished=False),
-            ev.Tell("abandoned", untouched, opened.epoch),
-        )
+        return replace(state, flight=Flight(opened, now), owed=owed), Trigger.RESUMED, ()
+    effects: Effects = _untouched(opened.epoch) if opened else ()
     if owed:
-        return replace(state, flight=owed), Trigger.UNSETTLED, serve
-    return state, Trigger.LOADED, serve
+        return replace(state, flight=owed), Trigger.UNSETTLED, effects
+    return state, Trigger.LOADED, effects
+
+
+def _untouched(epoch: int) -> Effects:
+    sentence = f"epoch {epoch} is abandoned: it was opened, and nothing of it had begun"
+    return (ev.Close(epoch, finished=False), ev.Tell("abandoned", sentence, epoch))
 
 
 def _surveyed(state: State, event: ev.Surveyed, now: float) -> Outcome:
@@ -324,13 +338,19 @@ def _surveyed(state: State, event: ev.Surveyed, now: float) -> Outcome:
 
 
 def _lease_said(state: State, event: ev.LeaseSaid) -> Outcome:
-    lost = not event.lease.held and state.phase in IN_FLIGHT | {Phase.VERIFYING}
     state = replace(state, lease=event.lease)
-    if not lost:
+    if event.lease.held:
         return state, None, ()
-    epoch = _flight(state).intent.epoch
+    state, flight = replace(state, owed=None), state.flight
+    asked = state.phase is Phase.COMMITTING and flight is not None and not flight.waiting
+    if flight is None or asked:  # the store's answer to a commit is waited for: it says what is served
+        return state, None, ()
+    return _left(state, flight.intent.epoch)
+
+
+def _left(state: State, epoch: int) -> Outcome:
     told = ev.Tell("lost", f"the lease is lost: epoch {epoch} is left to the new leader", epoch)
-    return replace(state, flight=None, owed=None), Trigger.LOST, (ev.StopStage(epoch), told)
+    return replace(state, flight=None), Trigger.LOST, (ev.StopStage(epoch), told)
 
 
 Stored = ev.IntentWritten | ev.Committed | ev.Conflicted | ev.StoreFailed
@@ -342,11 +362,18 @@ def _stored(state: State, event: Stored, now: float) -> Outcome:
             return _marked(state, "decide", now), Trigger.STORED, ()
         case ev.Committed(epoch) if state.phase is Phase.COMMITTING and epoch == _flight(state).intent.epoch:
             return _committed(state, now)
-        case ev.Conflicted(epoch, sentence):
+        case ev.Conflicted(epoch, sentence) if _news(state, epoch):
             return _outrun(state, epoch, sentence)
         case ev.StoreFailed(sentence):
             return _store_failed(replace(state, store_trouble=sentence), sentence, now)
     return state, None, ()
+
+
+def _news(state: State, epoch: int) -> bool:
+    """Whether a conflict is about the write that is waited for, or tells of an epoch that is newer than all we know."""
+    flight = state.flight
+    ours = flight.intent.epoch if flight and state.phase in (Phase.OPENING, Phase.COMMITTING) else state.floor + 1
+    return epoch >= ours
 
 
 def _committed(state: State, now: float) -> Outcome:
@@ -370,34 +397,35 @@ def _committed(state: State, now: float) -> Outcome:
         intent.who,
         cause=intent.cause,
     )
-    return state, Trigger.COMMITTED, (ev.Serve(assignment), told)
+    effects = (ev.Serve(assignment), told)
+    if state.lease.held:
+        return state, Trigger.COMMITTED, effects
+    state, trigger, left = _left(state, intent.epoch)
+    return state, trigger, (*effects, *left)
 
 
 def _store_failed(state: State, sentence: str, now: float) -> Outcome:
-    if state.phase is Phase.COMMITTING:
-        return _waits(state, Reason("store", f"the assignment could not be recorded: {sentence}"), now)
-    if state.phase is not Phase.OPENING:
+    if state.phase not in (Phase.OPENING, Phase.COMMITTING):
         return state, None, ()
-    intent = _flight(state).intent
-    told = ev.Tell(
-        "abandoned", f"epoch {intent.epoch} could not be recorded, so nothing moves: {sentence}", intent.epoch
-    )
-    return state, Trigger.REFUSED, (told,)
+    epoch = _flight(state).intent.epoch
+    if state.phase is Phase.OPENING:
+        told = ev.Tell("abandoned", f"epoch {epoch} could not be recorded, so nothing moves: {sentence}", epoch)
+        return state, Trigger.REFUSED, (told,)
+    if not state.lease.held:
+        return _left(state, epoch)
+    return _waits(state, Reason("store", f"the assignment could not be recorded: {sentence}"), now)
 
 
 def _outrun(state: State, epoch: int, sentence: str) -> Outcome:
     """Somebody carries a newer epoch than ours: ours ends here, and only a person opens the next one."""
     newer = Reason("conflict", sentence)
-    state = replace(state, floor=max(state.floor, epoch), conflict=newer)
+    state = replace(state, floor=max(state.floor, epoch), conflict=newer, owed=None)
     if state.flight is None:
         return state, None, (ev.Tell("conflict", sentence),)
     ours = state.flight.intent.epoch
     trigger = Trigger.REFUSED if state.phase is Phase.OPENING else Trigger.ABANDONED
-    return (
-        state,
-        trigger,
-        (ev.Close(ours, finished=False), ev.Tell("abandoned", f"epoch {ours} ends: {sentence}", ours)),
-    )
+    told = ev.Tell("abandoned", f"epoch {ours} ends: {sentence}", ours)
+    return state, trigger, (ev.StopStage(ours), ev.Close(ours, finished=False), told)
 
 
 # --- a stage ended --------------------------------------------------------------------------------------------------
@@ -427,19 +455,20 @@ def _stage_done(state: State, stage: Stage, sentence: str, now: float) -> Outcom
     if state.phase is not Phase.VERIFYING:
         return _marked(state, stage.value, now), Trigger.DONE, (told,)
     if stage is not Stage.VERIFY:
-        flight = _flight(state)
-        return (
-            replace(state, flight=replace(flight, debts=flight.debts[1:], attempt=0)),
-            Trigger.PAID,
-            (told,),
-        )
+        return _paid(state), Trigger.PAID, (told,)
     return _agreed(_marked(state, "verify", now), told, now)
+
+
+def _paid(state: State) -> State:
+    flight = _flight(state)
+    return replace(state, flight=replace(flight, debts=flight.debts[1:], attempt=0, trouble=None))
 
 
 def _agreed(state: State, told: ev.Tell, now: float) -> Outcome:
     flight = _flight(state)
     intent, took = flight.intent, durations_s(flight, now)
-    sentence = f"every side agrees on {intent.node} at epoch {intent.epoch}, {took['agree'] * 1000:.0f} ms after the first sign"
+    after = f"{took['agree'] * 1000:.0f} ms after the first sign"
+    sentence = f"every side agrees on {intent.node} at epoch {intent.epoch}, {after}"
     agreed = ev.Tell("agreed", sentence, intent.epoch, intent.who, took)
     return state, Trigger.DONE, (told, ev.Close(intent.epoch, finished=True), agreed)
 
@@ -447,21 +476,24 @@ def _agreed(state: State, told: ev.Tell, now: float) -> Outcome:
 def _stage_failed(state: State, stage: Stage, sentence: str, now: float) -> Outcome:
     policy, flight = state.policy, _flight(state)
     told = ev.Tell("trouble", f"{stage.value} failed: {sentence}", flight.intent.epoch)
-    if state.phase is Phase.FENCING and not policy.fence_required:
+    if stage is Stage.FENCE and not policy.fence_required:
         unfenced = replace(told, sentence=f"{told.sentence}; the fence is not required, so the switch goes on unfenced")
+        if state.phase is Phase.VERIFYING:
+            return _paid(state), Trigger.PAID, (unfenced,)
         return _marked(state, stage.value, now), Trigger.WAIVED, (unfenced,)
     if state.phase in (Phase.MOVING, Phase.PUBLISHING) and policy.on_outage is OnOutage.ANSWER:
         owing = replace(state, flight=replace(flight, debts=(*flight.debts, stage)))
         put_off = replace(told, sentence=f"{told.sentence}; the answer moves all the same, and AWS is owed this")
         return _marked(owing, stage.value, now), Trigger.OWED, (put_off,)
-    slug = "fence" if state.phase is Phase.FENCING else "aws"
+    slug = "fence" if stage is Stage.FENCE else "aws"
     return _waits(state, Reason(slug, told.sentence), now)
 
 
 def _waits(state: State, trouble: Reason, now: float) -> Outcome:
     """The next try is due after a pause that doubles, up to the policy's longest."""
     flight, policy = _flight(state), state.policy
-    pause_s = min(policy.retry_first_s * 2**flight.attempt, policy.retry_most_s)
+    doubled = min(flight.attempt, _DOUBLINGS)
+    pause_s = min(policy.retry_first_s * 2**doubled, policy.retry_most_s)
     known = flight.trouble == trouble
     waiting = replace(flight, attempt=flight.attempt + 1, trouble=trouble, retry_at=now + pause_s)
     told: Effects = () if known else (ev.Tell("trouble", trouble.sentence, flight.intent.epoch),)
@@ -491,21 +523,24 @@ def _promote(state: State, event: ev.Promote, now: float) -> Outcome:
     save: Effects = (ev.SaveOverride(pin),) if event.pin else ()
     sentence = f"{event.sentence} (forced)" if event.force else event.sentence
     state = replace(state, override=pin if event.pin else state.override, rejected=None)
-    state, effects = _opened(state, event.node, Cause.OPERATOR, event.who, sentence, now)
+    state, effects = _opened(state, event.node, Cause.OPERATOR, now, who=event.who, sentence=sentence)
     epoch = _flight(state).intent.epoch
     accepted = ev.Reply(accepted=True, sentence=f"promoting {event.node} at epoch {epoch}", epoch=epoch)
     return state, Trigger.PROMOTED, (*save, *effects, accepted)
 
 
 def _judged(state: State, event: ev.Approve | ev.Reject, now: float) -> Outcome:
-    need = state.need
-    if state.phase is not Phase.PROPOSED or need is None or need.target is None:
-        return state, None, (ev.Reply(accepted=False, sentence="no switch is proposed"),)
+    state = _refreshed(state, now)
+    need, veto = state.need, vetoes.first(state, now)
+    if state.phase is not Phase.PROPOSED or need is None or need.target is None or veto:
+        sentence = f"no switch is proposed{f': {veto.sentence}' if veto else ''}"
+        return state, None, (ev.Reply(accepted=False, sentence=sentence),)
     if isinstance(event, ev.Reject):
         told = ev.Tell("rejected", f"{event.who} rejected the switch to {need.target}", who=event.who)
         reply = ev.Reply(accepted=True, sentence=f"rejected: {need.target} is not proposed again while this need lasts")
         return replace(state, rejected=event.who), Trigger.WITHDRAWN, (told, reply)
-    state, effects = _opened(state, need.target, _cause(state), event.who, f"{need.sentence} (approved)", now)
+    sentence = f"{need.sentence} (approved)"
+    state, effects = _opened(state, need.target, _cause(state), now, who=event.who, sentence=sentence)
     epoch = _flight(state).intent.epoch
     return (
         state,
@@ -543,7 +578,7 @@ def _refreshed(state: State, now: float) -> State:
 
 
 def _watched(state: State) -> str | None:
-    """The node whose failure asks for a switch: the target of a waiting one, else the live node; None while one runs."""
+    """The node whose failure asks for a switch: a waiting one's target, else the live node; None while one runs."""
     if state.phase in IN_FLIGHT:
         flight = _flight(state)
         return flight.intent.node if flight.waiting and state.phase in _STAGE_OF else None
@@ -554,7 +589,8 @@ def _considered(state: State, now: float) -> Outcome:
     if state.phase is Phase.SILENT:
         return _bootstrapped(state, now)
     if state.phase is Phase.PROPOSED:
-        over = state.need is None or vetoes.first(state, now) is not None
+        asked = state.need and state.policy.mode is Mode.CONFIRM
+        over = not asked or vetoes.first(state, now) is not None
         return state, Trigger.WITHDRAWN if over else None, ()
     if state.need and vetoes.first(state, now) is None and _may_open(state):
         return _needed(state, state.need.target or "", now)
@@ -571,7 +607,7 @@ def _needed(state: State, target: str, now: float) -> Outcome:
     sentence = state.need.sentence if state.need else ""
     if state.policy.mode is Mode.CONFIRM:
         return state, Trigger.PROPOSED, ()
-    state, effects = _opened(state, target, _cause(state), SELF, sentence, now)
+    state, effects = _opened(state, target, _cause(state), now, who=SELF, sentence=sentence)
     return state, Trigger.NEEDED, effects
 
 
@@ -584,10 +620,10 @@ def _bootstrapped(state: State, now: float) -> Outcome:
         due = state.survey_at <= now
         return (replace(state, survey_at=math.inf), None, (ev.ReadAws(),)) if due else (state, None, ())
     node = state.found or _first_active(state, now)
-    if node is None or vetoes.barred(state, now):
+    if node is None or state.conflict or vetoes.barred(state, now):
         return state, None, ()
     sentence = "AWS points to it" if state.found else "AWS points to no node, and it serves"
-    state, effects = _opened(state, node, Cause.BOOTSTRAP, SELF, sentence, now)
+    state, effects = _opened(state, node, Cause.BOOTSTRAP, now, who=SELF, sentence=sentence)
     return state, Trigger.FOUND, effects
 
 
@@ -598,7 +634,7 @@ def _first_active(state: State, now: float) -> str | None:
     return serving[0] if serving and alone and state.policy.mode is Mode.AUTO else None
 
 
-def _opened(state: State, node: str, cause: Cause, who: str, sentence: str, now: float) -> Moved:
+def _opened(state: State, node: str, cause: Cause, now: float, *, who: str, sentence: str) -> Moved:
     """A flight for the next epoch; the transition into OPENING writes it."""
     origin = state.assignment.node if state.assignment else None
     stop, state = _parked(state)
@@ -608,7 +644,7 @@ def _opened(state: State, node: str, cause: Cause, who: str, sentence: str, now:
     marks = {"detect": need.since} if need else {}
     intent = Intent(epoch, node, origin, cause, who, sentence)
     told = ev.Tell("opened", f"epoch {epoch}: {node} is to be live ({cause.value}): {sentence}", epoch, who)
-    return replace(state, flight=Flight(intent, began, marks), floor=epoch, found=None), (*stop, told)
+    return replace(state, flight=Flight(intent, began, marks), floor=epoch), (*stop, told)
 
 
 def _last_good(state: State, node: str | None, default: float) -> float:
@@ -635,7 +671,7 @@ def _reason(state: State, now: float) -> Reason:
 def _silence(state: State, now: float) -> Reason:
     if state.survey is Survey.PENDING:
         return Reason("silent", "no assignment is known, and AWS was not read yet: the name is not answered")
-    barred = vetoes.barred(state, now)
+    barred = state.conflict or vetoes.barred(state, now)
     why = barred.sentence if barred else "AWS points to no node and none may be chosen: promote one"
     return Reason("silent", f"no assignment is known: {why}")
 

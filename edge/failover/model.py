@@ -84,8 +84,8 @@ class Observation:
     """One probe of one endpoint.
 
     `answered`: a packet came back from the far side (a TCP RST counts), which proves that the path works.
-    `evidence`: one phrase for the operator, such as "connection refused". `rtt_s`: from the probe's beginning to its end,
-    None where its time-out ended it.
+    `evidence`: one phrase for the operator, such as "connection refused". `rtt_s`: from the probe's beginning to its
+    end, None where its time-out ended it.
     """
 
     endpoint: str
@@ -113,7 +113,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A switch that was opened: what the journal has before AWS has anything. `origin` is the node that was live, if any."""
+    """A switch that was opened: what the journal has before AWS has anything. `origin` is the node that was live."""
 
     epoch: int
     node: str
@@ -163,8 +163,8 @@ class Report:
 class Thresholds:
     """When an endpoint's observations turn its health.
 
-    `fall`, `rise`: observations in a row. `leaky`: the bucket's limit in failures; a failure adds one, a success takes a
-    quarter away, so it fills only for an endpoint that fails more than one probe in five (0: no bucket).
+    `fall`, `rise`: observations in a row. `leaky`: the bucket's limit in failures; a failure adds one, a success takes
+    a quarter away, so it fills only for an endpoint that fails more than one probe in five (0: no bucket).
     """
 
     fall: int
@@ -200,10 +200,10 @@ class Policy:
 class Track:
     """The counters of one endpoint (`health.observe` turns them).
 
-    `run` observations in a row saw `seen`, the first of them at `since`; it was last seen otherwise at `before`. `history`
-    has a bit for each of the last `samples` observations, newest lowest, 1 where something answered. `bucket` is in
-    quarters of a failure. The newest probe began no earlier than `asked_at`; during a run of failures, another endpoint
-    first answered a probe that began after the run's first failure at `vouched_at`: infinite until one did.
+    `run` observations in a row saw `seen`, the first of them at `since`; it was last seen otherwise at `before`.
+    `history` has a bit for each of the last `samples` observations, newest lowest, 1 where something answered. `bucket`
+    is in quarters of a failure. The newest probe began no earlier than `asked_at`; during a run of failures, another
+    endpoint first answered a probe that began after the run's first failure at `vouched_at`: infinite until one did.
     """
 
     health: Sight = Sight.UNKNOWN
@@ -225,8 +225,8 @@ class Flight:
     """A switch under way.
 
     `began` is when the trouble that it answers was first seen; `marks` when each stage of it ended, by name, in order.
-    `debts`: stages that AWS's outage put off. `trouble`: why the last try failed; the next one is due at `retry_at`, which is
-    infinite while a stage runs.
+    `debts`: stages that AWS's outage put off. `trouble`: why the last try failed; the next one is due at `retry_at`,
+    which is infinite while a stage runs.
     """
 
     intent: Intent
@@ -255,8 +255,9 @@ class Need:
 class State:
     """All that the machine of one service knows.
 
-    `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one that it took over from, where
-    that had begun and AWS does not agree with it yet. `automatic_at` are the commits of automatic switches in the last hour.
+    `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one that it took over from,
+    where that had begun and AWS does not agree with it yet. `automatic_at` are the commits of automatic switches in the
+    last hour.
     """
 
     policy: Policy

@@ -1,9 +1,14 @@
 """The verdict: what the vantages together say of a node, and of the path to it.
 
-A node that refuses has answered: the path works and the service doesn't. A node that is silent proves nothing by itself. It is
-called down only when, besides its own last `fall` failures, another endpoint answered its last `fall` probes and the newest of
-these answers came after the node's first failure. An outage of the whole path can't satisfy that, in whatever phase it meets
-the probes: the other endpoints miss probes too, and each needs `fall` answers in a row, while the node needs one to break its run.
+A node that fails and yet answers (a refusal) proves that the path works. A node that is silent proves nothing by
+itself. Its last `fall` failures count only when, between the first of them and the beginning of the newest, another
+endpoint was asked and answered. If one outage of the path had swallowed them all, it lasted from the first failure
+until after the beginning of the newest, and no answer could have come through in between: so no single outage, however
+long, and in whatever phase and pace it meets the probes, makes a live node look dead. Several outages, or random loss,
+could. Therefore the others must be answering again, and the run must be so long that loss as they see it explains it
+less than once in a million.
+
+A node whose bucket is full without such a run is down only when another endpoint lost nothing while it failed.
 
 A vantage that can't tell says UNKNOWN; it abstains while its path is down or when it was not heard of for `stale_s`.
 The quorum is of all the vantages that are configured, so abstentions never make a majority smaller.
@@ -12,9 +17,10 @@ The quorum is of all the vantages that are configured, so abstentions never make
 from collections.abc import Mapping
 
 from edge.failover import health
-from edge.failover.model import Opinion, Policy, Reason, Sight, State, Track
+from edge.failover.model import Observation, Opinion, Policy, Reason, Sight, State, Track
 
 _UNSEEN = Track()
+_CHANCE = 1e-6  # that loss alone explains a run: at a probe a second, once in 11 days of steady loss
 
 
 def path(state: State, now: float) -> Reason | None:
@@ -40,6 +46,18 @@ def _lossy(policy: Policy, answering: list[Track]) -> Reason | None:
     )
 
 
+def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]:
+    """Every track after one more observation. An answer vouches for the path to the endpoints that fail meanwhile."""
+    if seen.endpoint not in _tracks(state):
+        return state.tracks
+    old = state.tracks.get(seen.endpoint, _UNSEEN)
+    track = health.observe(old, seen, state.policy.thresholds, now)
+    others = {name: other for name, other in state.tracks.items() if name != seen.endpoint}
+    if seen.answered:
+        others = {name: health.vouched(other, track.asked_at, now) for name, other in others.items()}
+    return {**others, seen.endpoint: track}
+
+
 def opinion(state: State, node: str, now: float) -> Opinion:
     """What this agent says of a node by its own probes."""
     track = state.tracks.get(node, _UNSEEN)
@@ -47,9 +65,11 @@ def opinion(state: State, node: str, now: float) -> Opinion:
         return Opinion(Sight.UNKNOWN, f"{node} was not heard of for {state.policy.stale_s:.1f} s{_evidence(track)}")
     if track.health is not Sight.DOWN:
         return Opinion(track.health, f"{node} is {track.health.value}{_evidence(track)}")
+    if track.seen is not Sight.DOWN:
+        return Opinion(Sight.UNKNOWN, f"{node} was down, and is not yet back for good{_evidence(track)}")
     proof = _proof(state, node, track, now)
     if proof is None:
-        return Opinion(Sight.UNKNOWN, f"{node} is silent, and nothing else proves that the path works")
+        return Opinion(Sight.UNKNOWN, f"{node} fails, and nothing proves yet that the path works{_evidence(track)}")
     return Opinion(Sight.DOWN, f"{node} is down: {_failures(track)}{_evidence(track)}; {proof}")
 
 
@@ -58,26 +78,40 @@ def _evidence(track: Track) -> str:
 
 
 def _failures(track: Track) -> str:
-    return f"{track.run} probes in a row failed" if track.seen is Sight.DOWN else "too many of its probes failed"
+    return "its last probe failed" if track.run == 1 else f"its last {track.run} probes failed"
 
 
 def _proof(state: State, node: str, track: Track, now: float) -> str | None:
     """What shows that the path carried packets while the node failed, None when nothing does."""
-    if track.history & 1:
+    if track.run < state.policy.thresholds.fall:
+        return _singled_out(state, node, now)
+    if track.run > 1 and track.history & 1:
         return "its own host answered"
-    for name, other in _tracks(state).items():
-        if name != node and _vouches(state.policy, other, track.since, now):
-            return f"{name} answered meanwhile"
-    return None
+    return _passed_by(state, node, track, now)
 
 
-def _vouches(policy: Policy, other: Track, since: float, now: float) -> bool:
-    return (
-        health.fresh(other, policy.stale_s, now)
-        and health.answering(other, policy.thresholds.fall)
-        and other.answered_at is not None
-        and other.answered_at > since
-    )
+def _singled_out(state: State, node: str, now: float) -> str | None:
+    """For failures here and there: an endpoint that lost nothing in the same time."""
+    clean = next(iter(_others(state, node, health.WINDOW, now)), None)
+    return f"{clean} answered every one of its last {health.WINDOW} probes" if clean else None
+
+
+def _passed_by(state: State, node: str, track: Track, now: float) -> str | None:
+    """For a run of silence: endpoints that answered during it, and again now."""
+    others = _others(state, node, state.policy.thresholds.fall, now)
+    if track.vouched_at > track.asked_at or not others:
+        return None
+    lost = sum(map(health.loss, others.values())) / len(others)
+    return None if lost**track.run > _CHANCE else f"{', '.join(others)} answered meanwhile"
+
+
+def _others(state: State, node: str, count: int, now: float) -> Mapping[str, Track]:
+    """The other endpoints that answered each of their last `count` probes."""
+    return {
+        name: other
+        for name, other in _tracks(state).items()
+        if name != node and health.fresh(other, state.policy.stale_s, now) and health.answering(other, count)
+    }
 
 
 def _tracks(state: State) -> Mapping[str, Track]:
@@ -100,9 +134,8 @@ def of(state: State, node: str, now: float) -> Opinion:
 def _opinions(state: State, node: str, now: float) -> list[Opinion]:
     """Our own opinion first, then the peers'; those who abstain are UNKNOWN."""
     down = path(state, now)
-    own = opinion(state, node, now)
-    abstains = down is not None and down.slug == "path_down"
-    ours = Opinion(Sight.UNKNOWN, down.sentence) if abstains and down else own
+    blind = down and down.slug == "path_down"
+    ours = Opinion(Sight.UNKNOWN, down.sentence) if down and blind else opinion(state, node, now)
     return [ours, *(_peer(state, name, node, now) for name in sorted(state.reports))]
 
 
@@ -110,6 +143,6 @@ def _peer(state: State, vantage: str, node: str, now: float) -> Opinion:
     report = state.reports[vantage]
     if not report.path_up:
         return Opinion(Sight.UNKNOWN, f"{vantage}'s own path is down")
-    if now - report.at > state.policy.stale_s:
+    if now >= report.at + state.policy.stale_s:
         return Opinion(Sight.UNKNOWN, f"{vantage} was not heard of for {state.policy.stale_s:.1f} s")
     return report.opinions.get(node, Opinion(Sight.UNKNOWN, f"{vantage} does not probe {node}"))

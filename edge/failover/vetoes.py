@@ -1,10 +1,9 @@
 """Whether a switch is needed, and what stands against it.
 
-A veto returns the reason why no switch may open by itself, or None. VETOES has them in the order in which they are asked: what
-is wrong with the world first, then what people said, then our own damping, then our right and ability to act.
+A veto returns the reason why no switch may open by itself, or None. VETOES has them in the order in which they are
+asked: what is wrong with the world first, then what people said, then our own damping, then our right to act.
 """
 
-import math
 from collections.abc import Callable
 
 from edge.failover import lease, verdict
@@ -69,7 +68,7 @@ def first(state: State, now: float) -> Reason | None:
 
 
 def barred(state: State, now: float) -> Reason | None:
-    """Why no epoch may be opened at all, not even the first or by a person; None when it may."""
+    """Why no epoch may be opened at all, not even by a person; None when it may."""
     return _lease(state, now) or _store(state, now)
 
 
@@ -124,7 +123,7 @@ def _hold_down(state: State, now: float) -> Reason | None:
 
 
 def _flap_budget(state: State, now: float) -> Reason | None:
-    recent = [t for t in state.automatic_at if now - t < HOUR_S]
+    recent = [t for t in state.automatic_at if now < t + HOUR_S]
     if len(recent) < state.policy.switches_per_hour:
         return None
     return Reason("flap_budget", f"{len(recent)} automatic switches within an hour: the budget is used up")
@@ -159,7 +158,7 @@ def deadlines(state: State) -> tuple[float, ...]:
     policy = state.policy
     return (
         state.committed_at + policy.hold_down_s,
-        min(state.automatic_at, default=math.inf) + HOUR_S,
+        *(t + HOUR_S for t in state.automatic_at),
         state.lease.until - policy.lease_margin_s,
         *(t.heard_at + policy.stale_s for t in state.tracks.values() if t.heard_at is not None),
         *(r.at + policy.stale_s for r in state.reports.values()),

@@ -6,7 +6,7 @@ from edge.failover.model import IN_FLIGHT, Phase, Sight, State
 
 
 def refuse_promote(state: State, word: Promote, now: float) -> str | None:
-    """Why this promotion can't be done now, None when it can. `force` overrides only what the node itself is seen to be."""
+    """Why this promotion can't be done now, None when it can. `force` overrides only what the node is seen to be."""
     barred = vetoes.barred(state, now)
     return (
         _unknown(state, word)

@@ -1,7 +1,7 @@
 """The bytes of answers.
 
-Invariant: whatever a packet is, the ready way gives the very bytes of the careful way, or leaves it alone; and no packet
-makes either of them raise.
+Invariant: whatever a packet is, the ready way gives the very bytes of the careful way, or leaves it alone; and no
+packet makes either of them raise.
 """
 
 import struct

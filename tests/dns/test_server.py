@@ -1,4 +1,4 @@
-"""Real controllers and real worker processes on loopback. Waits have no tight limits: slow machines only take longer."""
+"""Real controllers and real worker processes on loopback. Waits are generous: a slow machine only takes longer."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from dnslib import DNSRecord
@@ -43,7 +44,13 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(
-    state_dir: Path, port: int, count: int = 1, zone: Zone = ZONE, host: str = "127.0.0.1", policy: Policy = LOOPBACK
+    state_dir: Path,
+    port: int,
+    *,
+    count: int = 1,
+    zone: Zone = ZONE,
+    host: str = "127.0.0.1",
+    policy: Policy = LOOPBACK,
 ) -> AsyncIterator[Workers]:
     workers = Workers([(host, port)], count, policy, state_dir)
     workers.start(zone)
@@ -89,7 +96,7 @@ async def everybody_says(port: int) -> set[str]:
 
 async def until(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - other processes raise no event
             await asyncio.sleep(0.01)
 
 
@@ -105,20 +112,34 @@ def pids(workers: Workers) -> list[int]:
     return [member.process.pid for member in workers._members]
 
 
+def inherited(pid: int) -> tuple[bytes, list[Path]]:
+    process = Path(f"/proc/{pid}")
+    return (process / "environ").read_bytes(), [entry.readlink() for entry in (process / "fd").iterdir()]
+
+
+@contextmanager
+def controller(port: int, state_dir: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """Another process with two workers, and their process ids."""
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "tests.dns.controller", str(port), str(state_dir)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        workers = json.loads(process.stdout.readline())
+        try:
+            yield process, workers
+        finally:
+            process.kill()
+            for pid in filter(lives, workers):
+                os.kill(pid, signal.SIGKILL)
+
+
 @contextmanager
 def orphans(port: int, state_dir: Path) -> Iterator[list[int]]:
     """The workers of a controller that was killed with SIGKILL."""
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "tests.dns.controller", str(port), str(state_dir)]
-    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as controller:
-        assert controller.stdout is not None
-        left = json.loads(controller.stdout.readline())
-        controller.kill()
-    try:
-        yield left
-    finally:
-        for pid in filter(lives, left):
-            os.kill(pid, signal.SIGKILL)
+    with controller(port, state_dir) as (process, workers):
+        process.kill()
+        process.wait()
+        yield workers
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1"])
@@ -193,16 +214,17 @@ async def test_a_worker_that_is_killed_costs_nobody_an_answer(tmp_path: Path) ->
         assert workers.counters().queries["A", "NOERROR", "udp"] >= before + SOURCES
 
 
-async def test_a_worker_that_dies_again_and_again_is_started_less_often(tmp_path: Path) -> None:
+async def test_a_worker_that_dies_again_and_again_is_started_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "EARLY_DEATH_S", float("inf"))
     async with running(tmp_path, free_port()) as workers:
         (member,) = workers._members
         for pause_s in (0.0, 0.1, 0.5):
-            victim = member.process
+            killed_s, victim = monotonic(), member.process
             victim.kill()
             await until(lambda victim=victim: member.process is not victim)
-            assert member._started_s >= member._due_s
-            assert member._due_s == pytest.approx(member._started_s, abs=pause_s + PATIENCE_S)
-        assert member._failures == 3
+            assert member._started_s >= killed_s + pause_s
 
 
 async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: Path) -> None:
@@ -220,19 +242,14 @@ async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: 
         assert await everybody_says(port) == {"10.0.2.10"}
 
 
-async def test_workers_have_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_workers_inherit_neither_environment_nor_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very secret")
-    monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    async with running(tmp_path, free_port()) as workers:
-        assert Path(f"/proc/{pids(workers)[0]}/environ").read_bytes() == b""
-
-
-async def test_workers_inherit_no_other_file(tmp_path: Path) -> None:
     with (tmp_path / "secret").open("w") as secret:
         os.set_inheritable(secret.fileno(), True)
         async with running(tmp_path, free_port()) as workers:
-            files = [os.readlink(entry) for entry in Path(f"/proc/{pids(workers)[0]}/fd").iterdir()]
-            assert not [file for file in files if "secret" in file]
+            environment, files = inherited(*pids(workers))
+    assert environment == b""
+    assert not [file for file in files if "secret" in file.name]
 
 
 async def test_garbage_is_survived(tmp_path: Path) -> None:
@@ -345,18 +362,9 @@ async def test_stopped_workers_are_gone_and_so_is_their_port(tmp_path: Path) -> 
         udp.bind(("127.0.0.1", port))
 
 
-async def test_a_second_controller_on_the_same_state_directory_is_refused(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.dns.controller", str(free_port()), str(tmp_path)]
-    process = await asyncio.create_subprocess_exec(*command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    await process.stdout.readline()
-    try:
-        with pytest.raises(RefusedError):
-            Workers([("127.0.0.1", free_port())], 1, LOOPBACK, tmp_path).start(ZONE)
-    finally:
-        process.kill()
-        await process.wait()
-        (tmp_path / server.ROLL_FILE).unlink()  # which ends its workers
+def test_a_second_controller_on_the_same_state_directory_is_refused(tmp_path: Path) -> None:
+    with controller(free_port(), tmp_path), pytest.raises(RefusedError):
+        Workers([("127.0.0.1", free_port())], 1, LOOPBACK, tmp_path).start(ZONE)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])

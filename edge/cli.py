@@ -1,0 +1,312 @@
+"""edgectl: words in, tables or JSON out. What is true and what is allowed, the agent says.
+
+Exit status: 0 done; 1 refused, with the reason; 2 usage; 3 the agent can't be reached; 4 not finished in the time given.
+It is typed in a hurry, so it loads nothing that `--help` does not need: rich only for a terminal, and only then.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from edge import __version__
+from edge.control import tables
+from edge.control.client import LOOK_S, Client, Json, MisunderstoodError
+from edge.control.tables import Block
+from edge.durations import parse_duration
+from edge.errors import ControlError, RefusedError
+
+REFUSED, USAGE, UNREACHABLE, UNFINISHED = 1, 2, 3, 4
+WATCH_S = 1.0
+HISTORY = 1000  # the most that the agent gives at once
+
+
+class Group(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MisunderstoodError as error:
+            _fail(USAGE, str(error))
+        except RefusedError as error:
+            _fail(REFUSED, str(error))
+        except ControlError as error:
+            _fail(UNREACHABLE, str(error))
+
+
+def _fail(code: int, sentence: str) -> NoReturn:
+    failure = click.ClickException(sentence)
+    failure.exit_code = code
+    raise failure
+
+
+class Duration(click.ParamType):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Console:
+    """Where answers go: tables on a terminal, aligned text on a pipe, JSON if asked for."""
+
+    def __init__(self, socket: str, as_json: bool) -> None:
+        self.client = Client(socket)
+        self.as_json = as_json
+
+    def show(self, answer: Json, blocks: Sequence[Block]) -> None:
+        if self.as_json:
+            click.echo(json.dumps(answer, ensure_ascii=False))
+        elif sys.stdout.isatty():
+            _tables(blocks)
+        else:
+            click.echo("\n\n".join(map(tables.plain, blocks)))
+
+    def say(self, answer: Json) -> None:
+        self.show(answer, [Block("", (answer["sentence"],))])
+
+    def say_all(self, answer: Json) -> None:
+        self.show(answer, [Block(each["service"], (each["sentence"],)) for each in answer["replies"]])
+
+
+_STYLES = {"live": "bold", "active": "green", "yes": "green", "ok": "green", "down": "red", "NO": "red", "fail": "red",
+           "standby": "yellow", "unknown": "yellow", "not read": "yellow", "warn": "yellow"}  # fmt: skip
+
+
+def _tables(blocks: Sequence[Block]) -> None:
+    from rich.console import Console as Terminal  # noqa: PLC0415 - a third of the whole start-up, for terminals alone
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    terminal = Terminal(markup=False, highlight=False)
+    for block in blocks:
+        terminal.print(Text("\n".join([*([block.title] if block.title else []), *block.lines])))
+        if block.headers:
+            table = Table(*block.headers, box=None, padding=(0, 2, 0, 0))
+            for row in block.rows:
+                table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+            terminal.print(table)
+
+
+_EPILOG = """Exit status: 0 done, 1 refused, 2 usage, 3 agent not reachable, 4 not finished in the time given.
+
+Completion in bash (zsh and fish alike): eval "$(_EDGECTL_COMPLETE=bash_source edgectl)"
+"""
+pass_console = click.make_pass_decorator(Console)
+service_argument = click.argument("service", required=False)
+
+
+@click.group(cls=Group, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--socket",
+    envvar="EDGE_SOCKET",
+    default="/run/edge/edge.sock",
+    show_default=True,
+    help="The agent's control socket.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON, one object a line.")
+@click.pass_context
+def main(ctx: click.Context, socket: str, as_json: bool) -> None:
+    """Ask and steer the Edge agent of this host. With one service, SERVICE may be left out; its first label is enough."""
+    ctx.obj = Console(socket, as_json)
+
+
+# --- questions --------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@service_argument
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C.")
+@pass_console
+def status(console: Console, service: str | None, watch: bool) -> None:
+    """Who is live, who could be, and what is under way. SERVICE@EPOCH shows one switch."""
+    if service and "@" in service:
+        return _switch(console, service, watch)
+    _status(console, service)
+    while watch:
+        time.sleep(WATCH_S)
+        click.clear()
+        _status(console, service)
+    return None
+
+
+def _status(console: Console, service: str | None) -> None:
+    answer = console.client.get("status", service=service)
+    console.show(answer, tables.status(answer))
+
+
+def _switch(console: Console, operation: str, watch: bool) -> None:
+    if watch:
+        return _follow(console, operation, float("inf"))
+    service, _, epoch = operation.rpartition("@")
+    lines = console.client.get("history", service=service or None, limit=str(HISTORY))["lines"]
+    told = [line for line in lines if (line["operation"] or "").endswith(f"@{epoch}")]
+    if not told:
+        _fail(REFUSED, f"no switch {operation} is known")
+    return _progress(console, iter(sorted(told, key=lambda line: line["wall_s"])))
+
+
+@main.command()
+@service_argument
+@pass_console
+def why(console: Console, service: str | None) -> None:
+    """Why it is as it is, and what an automatic switch would need."""
+    answer = console.client.get("why", service=service)
+    console.show(answer, tables.why(answer))
+
+
+@main.command()
+@service_argument
+@pass_console
+def views(console: Console, service: str | None) -> None:
+    """Read what each side tells, now, and compare."""
+    answer = console.client.get("views", LOOK_S, service=service)
+    console.show(answer, tables.views(answer))
+
+
+@main.command()
+@service_argument
+@click.option("--limit", type=click.IntRange(1, HISTORY), default=20, show_default=True)
+@pass_console
+def history(console: Console, service: str | None, limit: int) -> None:
+    """What was decided and done, by whom and why."""
+    answer = console.client.get("history", service=service, limit=str(limit))
+    console.show(answer, tables.history(answer["lines"]))
+
+
+@main.command()
+@pass_console
+def check(console: Console) -> None:
+    """Try beforehand all that a switch will need, by reading alone."""
+    answer = console.client.get("check", LOOK_S)
+    console.show(answer, tables.findings(answer))
+    if any(finding["level"] == "fail" for finding in answer["findings"]):
+        sys.exit(REFUSED)
+
+
+@main.command()
+@pass_console
+def version(console: Console) -> None:
+    """The version of this program and of the agent."""
+    try:
+        agent = console.client.get("version")["version"]
+    except ControlError:
+        agent = None
+    answer = {"edgectl": __version__, "agent": agent}
+    console.show(answer, [Block("", (f"edgectl {__version__}, agent {agent or 'not reachable'}",))])
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("names", nargs=-1, required=True, metavar="[SERVICE] NODE")
+@click.option("--reason", required=True, help="For the history: why.")
+@click.option("--ticket", help="For the history: where it was agreed.")
+@click.option("--pin", is_flag=True, help="It stays: no automatic switch until `release`.")
+@click.option("--force", is_flag=True, help="Also to a node that is not seen to be active; is recorded.")
+@click.option("--expect-epoch", type=click.IntRange(0), help="Refuse if another switch came before.")
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Show each stage until all sides agree.")
+@click.option("--timeout", type=Duration(), default="2m", show_default=True, help="How long to wait.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@pass_console
+def promote(console: Console, names: tuple[str, ...], wait: bool, timeout: float, yes: bool, **said: Any) -> None:
+    """Make NODE the live one."""
+    if len(names) > 2:
+        raise click.UsageError("expected [SERVICE] NODE")
+    said |= {"service": names[0] if len(names) == 2 else None, "node": names[-1]}
+    if not yes:
+        said["expect_epoch"] = _confirmed(console, said)
+    answer = console.client.post("promote", **said)
+    console.say(answer)
+    if wait:
+        _follow(console, answer["operation"], timeout)
+
+
+def _confirmed(console: Console, said: Json) -> int | None:
+    """The epoch that the person has seen, or asked for: what they agreed to holds for no other."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("promote asks on a terminal; without one, say --yes")
+    seen = _asked_of(console, said)
+    click.echo(_consequences(seen, said["node"]), err=True)
+    click.confirm("Go on?", abort=True, err=True)
+    epoch: int | None = said["expect_epoch"]
+    return seen["epoch"] if epoch is None else epoch
+
+
+def _asked_of(console: Console, said: Json) -> Json:
+    services: list[Json] = console.client.get("status", service=said["service"])["services"]
+    if len(services) > 1:
+        raise click.UsageError(f"say which service: {', '.join(each['service'] for each in services)}")
+    return services[0]
+
+
+def _consequences(seen: Json, node: str) -> str:
+    verdicts = [f"  {each['name']}: {each['verdict_sentence']}" for each in seen["nodes"]]
+    live = seen["live_node"]
+    cut = f"; what clients have open on {live} is cut" if live not in (None, node) else ""
+    return "\n".join([tables.headline(seen), *verdicts, f"{node} will get the name, and what AWS moves with it{cut}."])
+
+
+@main.command()
+@service_argument
+@click.option("--reason", required=True, help="For status and history: why.")
+@click.option("--for", "for_s", type=Duration(), help='For how long, such as "2h"; without it, until `release`.')
+@pass_console
+def hold(console: Console, service: str | None, reason: str, for_s: float | None) -> None:
+    """No automatic switch for now; of every service, if none is named."""
+    console.say_all(console.client.post("hold", service=service, reason=reason, for_s=for_s))
+
+
+@main.command()
+@service_argument
+@pass_console
+def release(console: Console, service: str | None) -> None:
+    """Let switches be automatic again: ends a hold, a pin, a rejection, a conflict, a used-up budget."""
+    console.say_all(console.client.post("release", service=service))
+
+
+@main.command()
+@service_argument
+@click.option("--wait/--no-wait", default=True, show_default=True, help="Show each stage until all sides agree.")
+@click.option("--timeout", type=Duration(), default="2m", show_default=True, help="How long to wait.")
+@pass_console
+def approve(console: Console, service: str | None, wait: bool, timeout: float) -> None:
+    """Do the switch that is proposed."""
+    answer = console.client.post("approve", service=service)
+    console.say(answer)
+    if wait:
+        _follow(console, answer["operation"], timeout)
+
+
+@main.command()
+@service_argument
+@pass_console
+def reject(console: Console, service: str | None) -> None:
+    """Don't do the switch that is proposed, while its need lasts."""
+    console.say(console.client.post("reject", service=service))
+
+
+# --- following a switch -----------------------------------------------------------------------------------------------
+
+
+def _follow(console: Console, operation: str, timeout_s: float) -> None:
+    try:
+        _progress(console, console.client.follow(operation, timeout_s))
+    except (TimeoutError, KeyboardInterrupt):
+        _fail(UNFINISHED, f"{operation} is not finished and goes on: `edgectl status {operation} --watch`")
+
+
+def _progress(console: Console, lines: Iterator[Json]) -> None:
+    """Ends the program with REFUSED if the switch ended otherwise than in agreement."""
+    began_s, line = None, None
+    for line in lines:
+        began_s = line["wall_s"] if began_s is None else began_s
+        click.echo(json.dumps(line, ensure_ascii=False) if console.as_json else tables.progress(line, began_s))
+    if line and line["final"] and line["kind"] != "agreed":
+        sys.exit(REFUSED)

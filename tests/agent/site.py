@@ -1,0 +1,226 @@
+"""A site on this machine's loopback: the real `edged`, file-server stand-ins, and the emulated AWS. Nothing of it is a mock.
+
+Nodes a and b are in one subnet; the secondary address is carried by a third listener, as if both guests were set up for it.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from edge.dns.ask import NotAnsweredError, ask
+from edge.stores.sqlite import dump
+from tests.cloud.emulator import Emulator, Layout, Seeded
+
+ROOT = Path(__file__).parents[2]
+NAME = "files.fs.corp.example"
+ADDRESS = {"a": "127.0.1.10", "b": "127.0.1.11"}
+SECONDARY = "127.0.1.100"
+PATIENCE_S = 60.0
+BEAT_S = 0.01
+
+CONFIG = """
+[agent]
+name = "edge-1"
+state_dir = "{home}/state"
+[control]
+socket = "{home}/edge.sock"
+[dns]
+listen = ["127.0.0.1:{dns_port}"]
+[http]
+listen = "127.0.0.1:{http_port}"
+[zone]
+name = "fs.corp.example"
+[zone.nameservers]
+"ns1.fs.corp.example" = ["127.0.0.1"]
+[aws]
+region = "ap-northeast-1"
+read_timeout = "{read_timeout}"
+views_interval = "1s"
+[[service]]
+name = "files.fs.corp.example"
+hold_down = "{hold_down}"
+switches_per_hour = 1000
+mode = "{mode}"
+  [service.probe]
+  kind = "smb"
+  port = {smb_port}
+  interval = "100ms"
+  timeout = "100ms"
+  fall = 3
+  rise = 2
+  [[service.node]]
+  name = "a"
+  address = "{a}"
+  interface = "{eni_a}"
+  subnet = "{subnet}"
+  [[service.node]]
+  name = "b"
+  address = "{b}"
+  interface = "{eni_b}"
+  subnet = "{subnet}"
+{switches}
+"""
+ROUTE53 = """
+  [service.switch.route53]
+  zone_id = "{zone_id}"
+"""
+SECONDARY_IP = """
+  [service.switch.secondary_ip]
+  address = "{secondary}"
+  [service.fence]
+  kind = "unassign"
+"""
+BOTH = ROUTE53 + SECONDARY_IP
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    with socket.socket() as found:
+        found.bind((host, 0))
+        return int(found.getsockname()[1])
+
+
+class Site:
+    def __init__(self, home: Path, aws: Emulator, switches: str = BOTH, **settings: str) -> None:
+        self.home, self.aws = home, aws
+        self.seeded: Seeded = aws.seed(self._layout(switches))
+        self.dns = ("127.0.0.1", free_port())
+        self.http_port, self.smb_port = free_port(), free_port()
+        self.servers: dict[str, subprocess.Popen[str]] = {}
+        self.agent: subprocess.Popen[bytes] | None = None
+        self.aws_env: Mapping[str, str] = aws.env()
+        self.configure(switches, **settings)
+
+    def _layout(self, switches: str) -> Layout:
+        secondary = SECONDARY if "secondary_ip" in switches else None
+        return Layout(node_a=ADDRESS["a"], node_b=ADDRESS["b"], subnets=("127.0.1.0/24",), secondary=secondary)
+
+    def configure(self, switches: str = BOTH, **settings: str) -> None:
+        """Write the agent's file; the settings are the timings and words that a test wants otherwise."""
+        given = {"read_timeout": "3s", "hold_down": "1s", "mode": "auto", **settings}
+        known: dict[str, Any] = {
+            "home": self.home,
+            "dns_port": self.dns[1],
+            "http_port": self.http_port,
+            "smb_port": self.smb_port,
+            "eni_a": self.seeded.a.interface,
+            "eni_b": self.seeded.b.interface,
+            "subnet": self.seeded.a.subnet,
+            **ADDRESS,
+        }
+        parts = switches.format(zone_id=self.seeded.zone_id, secondary=SECONDARY)
+        self.file.write_text(CONFIG.format(**known, **given, switches=parts))
+
+    @property
+    def file(self) -> Path:
+        return self.home / "edge.toml"
+
+    # --- nodes ------------------------------------------------------------------------------------------------------
+
+    def serve(self, *nodes: str) -> None:
+        for node in nodes:
+            address = ADDRESS.get(node, SECONDARY)
+            command = [sys.executable, "-m", "tests.demo.stand_in", address, str(self.smb_port)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            server = subprocess.Popen(command, cwd=ROOT, text=True, **pipes)
+            assert server.stdout is not None
+            assert server.stdout.readline() == "ready\n"
+            self.servers[node] = server
+
+    def crash(self, node: str) -> None:
+        server = self.servers.pop(node)
+        server.kill()
+        server.wait()
+        for stream in (server.stdin, server.stdout):
+            if stream:
+                stream.close()
+
+    # --- the agent --------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "edge.agent.daemon", "--config", str(self.file)]
+        with (self.home / "edged.log").open("ab") as log:
+            self.agent = subprocess.Popen(command, cwd=ROOT, env=dict(self.aws_env), stderr=log)
+
+    def kill(self) -> None:
+        """kill -9: the controller alone, as a fault would."""
+        self._end(signal.SIGKILL)
+
+    def terminate(self) -> int:
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        assert self.agent is not None
+        self.agent.send_signal(number)
+        return self.agent.wait(PATIENCE_S)
+
+    def close(self) -> None:
+        if self.agent and self.agent.poll() is None:
+            self.terminate()
+        elif self.agent:  # killed: its workers answer on, as they should; a new controller takes them away with itself
+            self.start()
+            self.until("the successor answers", lambda: bool(self.status()))
+            self.terminate()
+        for node in list(self.servers):
+            self.crash(node)
+
+    # --- what is told -----------------------------------------------------------------------------------------------
+
+    def edgectl(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "edge.cli", "--socket", str(self.home / "edge.sock"), *words]
+        return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=PATIENCE_S)
+
+    def status(self) -> dict[str, Any]:
+        said = self.edgectl("--json", "status").stdout
+        found: dict[str, Any] = json.loads(said)["services"][0] if said else {}
+        return found
+
+    def answer(self, kind: str = "A", name: str = NAME, server: tuple[str, int] | None = None) -> tuple[str, ...]:
+        with suppress(NotAnsweredError):
+            return ask(server or self.dns, name, kind, 1.0).values
+        return ("silence",)
+
+    def in_vpc(self, kind: str = "A", name: str = NAME) -> tuple[str, ...]:
+        return self.answer(kind, name, self.aws.dns_address)
+
+    def kept(self, kind: str) -> Mapping[str, Any]:
+        """What the store has: assignment, intent or override."""
+        path = self.home / "state" / "edge.sqlite"
+        items = {item.key: item.value for item in dump(path)} if path.exists() else {}
+        return items.get(f"{kind}/{NAME}", {})
+
+    def holders(self) -> set[str]:
+        """The nodes whose interfaces carry the secondary address."""
+        enis = {self.seeded.a.interface: "a", self.seeded.b.interface: "b"}
+        described = self.aws.client("ec2").describe_network_interfaces(NetworkInterfaceIds=list(enis))
+        carried = {
+            enis[each["NetworkInterfaceId"]]
+            for each in described["NetworkInterfaces"]
+            if SECONDARY in {address["PrivateIpAddress"] for address in each["PrivateIpAddresses"]}
+        }
+        return carried
+
+    def settled_on(self, node: str) -> bool:
+        status = self.status()
+        return bool(status) and (status["live_node"], status["phase"]) == (node, "steady")
+
+    def ready_on(self, node: str) -> bool:
+        """Settled, and both nodes are known to be up."""
+        return self.settled_on(node) and all(each["verdict"] == "active" for each in self.status()["nodes"])
+
+    def until(self, what: str, holds: Callable[[], bool]) -> None:
+        began = time.monotonic()
+        while not holds():
+            assert time.monotonic() - began < PATIENCE_S, f"in vain: {what}\n{self.told()}"
+            time.sleep(BEAT_S)
+
+    def told(self) -> str:
+        """The end of the agent's log, and its status."""
+        log = (self.home / "edged.log").read_text().splitlines()[-30:]
+        return "\n".join([*log, json.dumps(self.status(), indent=1)])

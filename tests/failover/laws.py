@@ -1,0 +1,161 @@
+"""What no machine may ever do, whatever it hears. Every step of every test in this folder is held against these laws.
+
+1.  epochs grow        an intent's epoch is above every epoch that was seen before; the floor never sinks
+2.  served = committed only an assignment that the store had, or said to have taken, is served, and epochs never go back
+3.  intent first       no stage runs before the store has its epoch's intent
+4.  in order           no move before a required fence succeeded in its epoch, no commit before every stage had its turn
+5.  one at a time      at most one stage runs, and at most one write is waited for
+6.  vetoes hold        by itself no switch opens against a hold, a pin, a freeze, manual mode, the lease, the store, a conflict
+7.  leader only        without the lease: no intent, no stage, no commit
+8.  never without      an assignment, once known, is never lost
+9.  one reply          each word of an operator gets one reply, and nothing else does
+10. future deadlines   a deadline is None or ahead
+11. never stuck        a switch under way waits for an outcome, or for a deadline
+12. always explained   each decision has a sentence, and its slug is one that people know
+13. time runs forward  the stages of a switch took no less than nothing
+"""
+
+from edge.failover import events as ev
+from edge.failover import lease
+from edge.failover.model import IN_FLIGHT, Cause, Mode, Phase, Stage, State
+from edge.failover.vetoes import HOLDS
+
+_WORDS = (ev.Promote, ev.Hold, ev.Release, ev.Approve, ev.Reject)
+_SLUGS = {*HOLDS, "steady", "switching", "proposed"}
+
+
+class Laws:
+    def __init__(self) -> None:
+        self._seen = 0
+        self._servable: set[tuple[str, int]] = set()
+        self._recorded: set[int] = set()
+        self._turns: dict[int, set[Stage]] = {}
+        self._fenced: set[int] = set()
+        self._running: tuple[int, Stage] | None = None
+        self._writing: tuple[type[ev.Effect], int] | None = None
+
+    def check(self, before: State, event: ev.Event, decision: ev.Decision, now: float) -> None:
+        self._learn(before, event)
+        for effect in decision.effects:
+            self._acted(decision.state, effect, now)
+        self._judged(before, event, decision, now)
+
+    # --- what an event permits ---------------------------------------------------------------------------------------
+
+    def _learn(self, before: State, event: ev.Event) -> None:
+        match event:
+            case ev.Loaded() if before.phase is Phase.SILENT:
+                self._loaded(event)
+            case ev.IntentWritten(epoch):
+                self._written(ev.WriteIntent, epoch)
+                self._recorded.add(epoch)
+            case ev.Committed(epoch):
+                self._written(ev.Commit, epoch)
+                if before.phase is Phase.COMMITTING and before.flight and before.flight.intent.epoch == epoch:
+                    self._servable.add((before.flight.intent.node, epoch))
+            case ev.StoreFailed() | ev.Conflicted():
+                self._writing = None
+            case ev.StageEnded(epoch, stage, _, fault):
+                self._ended(epoch, stage, fault is None, before.policy.fence_required)
+
+    def _loaded(self, event: ev.Loaded) -> None:
+        if event.assignment:
+            self._servable.add((event.assignment.node, event.assignment.epoch))
+        if event.opened and event.begun:
+            self._recorded.add(event.opened.epoch)
+        if event.unsettled:
+            self._recorded.add(event.unsettled.epoch)
+            self._turns[event.unsettled.epoch] = set(Stage)
+
+    def _written(self, kind: type[ev.Effect], epoch: int) -> None:
+        if self._writing == (kind, epoch):
+            self._writing = None
+
+    def _ended(self, epoch: int, stage: Stage, done: bool, fence_required: bool) -> None:
+        if self._running != (epoch, stage):
+            return
+        self._running = None
+        self._turns.setdefault(epoch, set()).add(stage)
+        if stage is Stage.FENCE and (done or not fence_required):
+            self._fenced.add(epoch)
+
+    # --- what an effect must respect ---------------------------------------------------------------------------------
+
+    def _acted(self, after: State, effect: ev.Effect, now: float) -> None:
+        match effect:
+            case ev.WriteIntent(intent):
+                assert intent.epoch > self._seen, "epochs grow"
+                assert intent.node in after.policy.nodes
+                self._seen = intent.epoch
+                self._may_open(after, intent.cause, now)
+                self._writes(ev.WriteIntent, intent.epoch, after)
+            case ev.Commit(intent):
+                stages = {Stage.FENCE, Stage.MOVE, Stage.PUBLISH} & after.policy.stages
+                assert stages <= self._turns.get(intent.epoch, set()), "in order"
+                self._writes(ev.Commit, intent.epoch, after)
+            case ev.RunStage(intent, stage):
+                self._runs(intent.epoch, stage, after)
+            case ev.StopStage(epoch):
+                self._running = None if self._running and self._running[0] == epoch else self._running
+            case ev.Serve(assignment):
+                assert (assignment.node, assignment.epoch) in self._servable, "served = committed"
+            case ev.Tell():
+                assert all(took >= 0 for took in (effect.marks_s or {}).values()), "time runs forward"
+
+    def _may_open(self, after: State, cause: Cause, now: float) -> None:
+        assert lease.outlives(after.lease, now, after.policy.lease_margin_s), "vetoes hold"
+        assert after.store_trouble is None, "vetoes hold"
+        if cause in (Cause.FAILURE, Cause.FOLLOW):
+            assert after.override is None, "vetoes hold"
+            assert after.window is None, "vetoes hold"
+            assert after.conflict is None, "vetoes hold"
+            assert after.policy.mode is not Mode.MANUAL, "vetoes hold"
+
+    def _writes(self, kind: type[ev.Effect], epoch: int, after: State) -> None:
+        assert after.lease.held, "leader only"
+        assert self._writing is None or not self._is_awaited(after), "one at a time"
+        self._writing = (kind, epoch)
+
+    def _is_awaited(self, after: State) -> bool:
+        """A write of a switch that was dropped since is not waited for."""
+        return after.flight is not None and self._writing is not None and after.flight.intent.epoch == self._writing[1]
+
+    def _runs(self, epoch: int, stage: Stage, after: State) -> None:
+        assert after.lease.held, "leader only"
+        assert epoch in self._recorded, "intent first"
+        assert self._running is None, "one at a time"
+        fence_first = after.policy.fence_required and Stage.FENCE in after.policy.stages
+        assert stage is not Stage.MOVE or not fence_first or epoch in self._fenced, "in order"
+        self._running = (epoch, stage)
+
+    # --- what a decision must be -------------------------------------------------------------------------------------
+
+    def _judged(self, before: State, event: ev.Event, decision: ev.Decision, now: float) -> None:
+        after = decision.state
+        assert after.floor >= before.floor, "epochs grow"
+        self._seen = max(self._seen, after.floor)
+        if before.assignment:
+            assert after.assignment, "never without"
+            assert after.assignment.epoch >= before.assignment.epoch, "served = committed"
+        replies = sum(isinstance(effect, ev.Reply) for effect in decision.effects)
+        assert replies == isinstance(event, _WORDS), "one reply"
+        assert decision.deadline is None or decision.deadline > now, "future deadlines"
+        assert decision.reason.sentence, "always explained"
+        assert decision.reason.slug in _SLUGS, "always explained"
+        self._never_stuck(decision)
+
+    def _never_stuck(self, decision: ev.Decision) -> None:
+        state, flight = decision.state, decision.state.flight
+        if state.phase not in IN_FLIGHT | {Phase.VERIFYING}:
+            assert flight is None
+            return
+        assert flight is not None
+        if flight.waiting:
+            assert decision.deadline is not None, "never stuck"
+            assert decision.deadline <= flight.retry_at, "never stuck"
+            assert self._running is None or self._running[0] != flight.intent.epoch, "one at a time"
+        elif state.phase in (Phase.OPENING, Phase.COMMITTING):
+            assert self._writing, "never stuck"
+        else:
+            assert self._running, "never stuck"
+            assert self._running[0] == flight.intent.epoch, "never stuck"

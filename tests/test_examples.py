@@ -1,0 +1,184 @@
+"""What people copy has to work: each example is loaded, each deployment file is read by the program that it is for."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+from edge.config import Config, Endpoint, ProbeKind, failover_budget, load
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
+FORWARDERS = ROOT / "deploy" / "forwarders"
+
+
+def run(*argv: str | Path) -> subprocess.CompletedProcess[str]:
+    """Skips where the program is missing. Debian puts servers' programs where users have no path to."""
+    program = which(str(argv[0])) or which(str(argv[0]), path="/usr/sbin:/sbin")
+    if program is None:
+        pytest.skip(f"{argv[0]} is not installed")
+    return subprocess.run([program, *map(str, argv[1:])], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_loads(path: Path) -> None:
+    config = load(path)
+    assert all(failover_budget(service, config) for service in config.services)
+
+
+def test_the_examples_show_every_switch_and_authority() -> None:
+    services = [load(path).services[0] for path in EXAMPLES]
+    assert {(s.switch.route53 is not None, s.switch.secondary_ip is not None) for s in services} == {
+        (True, False), (False, True), (True, True),
+    }  # fmt: skip
+    assert {s.authority.value for s in services} == {"agent", "cluster"}
+    assert {s.answer.value for s in services} == {"node", "secondary"}
+
+
+def test_the_demo_is_what_the_documents_say() -> None:
+    config = load(ROOT / "config" / "demo.toml")
+    service = config.services[0]
+    assert config.dns.listen == (Endpoint("127.0.0.1", 5300),)
+    assert config.http.listen == Endpoint("127.0.0.1", 9353)
+    assert (config.zone.name, service.name) == ("fs.corp.example", "files.fs.corp.example")
+    assert {node.name: node.addresses for node in service.nodes} == {"a": ("127.0.1.10",), "b": ("127.0.2.10",)}
+    assert (service.probe.kind, service.probe.port) == (ProbeKind.SMB, 4450)
+    assert {config.agent.state_dir, config.control.socket.parent} == {Path(".demo")}
+    assert config.aws is not None
+    assert (config.aws.endpoints.route53, config.aws.endpoints.ec2) == (None, None)  # AWS_ENDPOINT_URL decides
+
+
+# --- systemd ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit with a program that exists here."""
+    text = (ROOT / "deploy" / "edge.service").read_text()
+    path = tmp_path / "edge.service"
+    path.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", text))
+    return path
+
+
+def test_systemd_accepts_the_unit(unit: Path) -> None:
+    done = run("systemd-analyze", "verify", unit)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_unit_is_well_confined(unit: Path) -> None:
+    """systemd's own score of 0 to 10, in tenths; an unconfined service has 9.6."""
+    done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_restart_of_the_controller_spares_the_dns_workers() -> None:
+    unit = (ROOT / "deploy" / "edge.service").read_text().splitlines()
+    assert {"KillMode=process", "Type=notify", "Restart=always", "StartLimitIntervalSec=0"} <= set(unit)
+
+
+# --- IAM --------------------------------------------------------------------------------------------------------------
+
+POLICY = json.loads((ROOT / "deploy" / "iam-policy.json").read_text())
+
+
+def listed(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def actions() -> list[str]:
+    return [action for statement in POLICY["Statement"] for action in listed(statement["Action"])]
+
+
+def constants(node: ast.AST) -> list[object]:
+    """Of a call's arguments."""
+    return [each.value for each in node.args if isinstance(each, ast.Constant)] if isinstance(node, ast.Call) else []
+
+
+def calls_in(source: Path) -> set[str]:
+    """IAM actions of the `"service", "boto3_method"` pairs that follow each other in a call's arguments."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        match constants(node):
+            case ["ec2" | "route53" as service, str(method), *_]:
+                found.add(f"{service}:{''.join(part.capitalize() for part in method.split('_'))}")
+    return found
+
+
+def test_the_policy_allows_exactly_the_calls_that_the_program_makes() -> None:
+    made = set().union(*(calls_in(source) for source in (ROOT / "edge").rglob("*.py")))
+    assert made == set(actions())
+
+
+def test_the_policy_is_of_the_form_that_iam_takes() -> None:
+    assert POLICY["Version"] == "2012-10-17"
+    sids = [statement["Sid"] for statement in POLICY["Statement"]]
+    assert len(set(sids)) == len(sids)
+    assert all(re.fullmatch(r"[A-Za-z0-9]+", sid) for sid in sids)
+    assert all(statement["Effect"] == "Allow" for statement in POLICY["Statement"])
+    assert all(re.fullmatch(r"[a-z0-9]+:[A-Za-z0-9]+", action) for action in actions())  # no wildcards
+
+
+def test_whatever_changes_something_is_bound_to_its_resource() -> None:
+    for statement in POLICY["Statement"]:
+        changing = [a for a in listed(statement["Action"]) if not a.partition(":")[2].startswith(("Describe", "Get"))]
+        assert not changing or all("*" not in resource for resource in listed(statement["Resource"]))
+
+
+def test_the_policy_is_that_of_the_examples() -> None:
+    """Somebody who copies both has to change the same names in both."""
+    service = both().services[0]
+    resources = " ".join(r for statement in POLICY["Statement"] for r in listed(statement["Resource"]))
+    assert service.switch.route53 is not None
+    assert f"hostedzone/{service.switch.route53.zone_id}" in resources
+    assert all(f"network-interface/{node.interface}" in resources for node in service.nodes)
+    condition = POLICY["Statement"][1]["Condition"]["ForAllValues:StringEquals"]
+    names = condition["route53:ChangeResourceRecordSetsNormalizedRecordNames"]
+    assert names == [service.name, f"_edge.{service.name}"]
+
+
+def both() -> Config:
+    return load(ROOT / "config" / "both.toml")
+
+
+# --- forwarders -------------------------------------------------------------------------------------------------------
+
+
+def test_unbound_accepts_its_file() -> None:
+    done = run("unbound-checkconf", FORWARDERS / "unbound.conf")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("infra-host-ttl", "5"), ("cache-min-ttl", "0"), ("serve-expired", "no")]
+)
+def test_unbound_reads_what_is_meant(option: str, value: str) -> None:
+    assert run("unbound-checkconf", "-o", option, FORWARDERS / "unbound.conf").stdout.strip() == value
+
+
+def test_bind_accepts_its_file() -> None:
+    done = run("named-checkconf", FORWARDERS / "bind-static-stub.conf")
+    assert done.returncode == 0, done.stdout
+
+
+def test_bind_accepts_the_delegation_in_its_parent(tmp_path: Path) -> None:
+    parent = tmp_path / "corp.example.zone"
+    head = "$TTL 300\n@ SOA ns.corp.example. hostmaster.corp.example. 1 3600 600 86400 300\n@ NS ns\nns A 10.0.0.1\n"
+    parent.write_text(f"{head}$INCLUDE {FORWARDERS / 'bind-delegation.zone'}\n")
+    done = run("named-checkzone", "-D", "-i", "full", "corp.example", parent)
+    assert done.returncode == 0, done.stdout
+    records = [line.split() for line in done.stdout.splitlines()]
+    assert ["fs.corp.example.", "300", "IN", "NS", "ns1.fs.corp.example."] in records
+    assert ["ns2.fs.corp.example.", "300", "IN", "A", "10.10.0.54"] in records
+
+
+@pytest.mark.parametrize("path", sorted(FORWARDERS.iterdir()), ids=lambda path: path.name)
+def test_forwarders_ask_the_agents_of_the_example(path: Path) -> None:
+    nameservers = load(ROOT / "config" / "multi-az-route53.toml").zone.nameservers
+    addresses = {address for group in nameservers.values() for address in group}
+    assert set(re.findall(r"\b10(?:\.\d+){3}\b", path.read_text())) == addresses
