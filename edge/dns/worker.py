@@ -142,10 +142,10 @@ class Connection:
         self.deadline_s = 0.0
         self.outbox = bytearray()
         self._inbox = bytearray()
-        self._ended = False
+        self.ended = False
 
     def turn(self, desk: Desk) -> bool:
-        """One bite: read, answer, send. True if a query was answered."""
+        """One bite: read, answer, send. True if a query was answered. `ended` is seen only with everything sent."""
         queued = len(self.outbox)
         if not queued:
             self._receive()
@@ -154,13 +154,10 @@ class Connection:
         self._flush()
         return answered
 
-    def over(self) -> bool:
-        return self._ended and not self.outbox
-
     def _receive(self) -> None:
         with suppress(BlockingIOError):
             data = self.stream.recv(BITE_BYTES)
-            self._ended = not data
+            self.ended = not data
             self._inbox += data
 
     def _answer(self, desk: Desk) -> None:
@@ -245,7 +242,7 @@ class TcpPort:
         with suppress(OSError):  # reset by the client
             if connection.turn(self._desk):
                 self._touch(connection)
-            if not connection.over():
+            if not connection.ended:
                 self._listen(connection)
                 return
         self._close(connection)

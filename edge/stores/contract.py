@@ -2,10 +2,10 @@
 
     read(key)                            the item, or None
     scan(prefix, limit)                  the items whose key begins so, highest key first
-    compare_and_set(key, value, version) writes when the stored version is still `version` (0: no item), and counts it up
+    compare_and_set(key, value, version) writes where the stored version is still `version` (0: no item), counts it up
 
-A value is a JSON object. An item that `compare_and_set` returned survives a power cut. Every method may be called from any
-thread and raises StoreError where the store can't be used, StoreConflictError where somebody else wrote first.
+A value is a JSON object. An item that `compare_and_set` returned survives a power cut. Every method may be called from
+any thread, and raises StoreError where the store can't be used, StoreConflictError where somebody else wrote first.
 """
 
 from collections.abc import Mapping, Sequence

@@ -14,11 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from edge.control.client import Client
 from edge.dns.ask import NotAnsweredError, ask
+from edge.errors import ControlError
 from edge.stores.sqlite import dump
 from tests.cloud.emulator import Emulator, Layout, Seeded
 
 ROOT = Path(__file__).parents[2]
+EDGECTL = str(Path(sys.executable).with_name("edgectl"))
 NAME = "files.fs.corp.example"
 ADDRESS = {"a": "127.0.1.10", "b": "127.0.1.11"}
 SECONDARY = "127.0.1.100"
@@ -173,13 +176,15 @@ class Site:
     # --- what is told -----------------------------------------------------------------------------------------------
 
     def edgectl(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "edge.cli", "--socket", str(self.home / "edge.sock"), *words]
+        command = [EDGECTL, "--socket", str(self.home / "edge.sock"), *words]
         return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=PATIENCE_S)
 
     def status(self) -> dict[str, Any]:
-        said = self.edgectl("--json", "status").stdout
-        found: dict[str, Any] = json.loads(said)["services"][0] if said else {}
-        return found
+        """What `edgectl --json status` shows of the service; empty while the agent can't be reached."""
+        with suppress(ControlError):
+            found: dict[str, Any] = Client(str(self.home / "edge.sock")).get("status")["services"][0]
+            return found
+        return {}
 
     def answer(self, kind: str = "A", name: str = NAME, server: tuple[str, int] | None = None) -> tuple[str, ...]:
         with suppress(NotAnsweredError):

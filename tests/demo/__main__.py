@@ -21,6 +21,7 @@ from tests.cloud.emulator import Emulator, Layout
 
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / ".demo"
+EDGECTL = str(Path(sys.executable).with_name("edgectl"))
 NAME = "files.fs.corp.example"
 NODES = {"a": "127.0.1.10", "b": "127.0.2.10"}
 SMB_PORT = 4450
@@ -141,7 +142,7 @@ def _agent(aws: Emulator) -> Iterator[None]:
 
 
 def _edgectl(*words: str, show: bool = True) -> str:
-    command = [sys.executable, "-m", "edge.cli", "--socket", ".demo/edge.sock", *words]
+    command = [EDGECTL, "--socket", ".demo/edge.sock", *words]
     said = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     if show:
         print(said.stdout or said.stderr)

@@ -276,7 +276,7 @@ mutated = st.builds(
 
 @given(packets | mutated, st.sampled_from(Transport))
 @example(packet(FILES_NAME, Qtype.A), Transport.TCP)
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_both_ways_give_the_same_bytes(data: bytes, transport: Transport) -> None:
     careful = respond(TREE, data, transport)
     ready = lookup(TABLE, data)
@@ -287,7 +287,7 @@ def test_both_ways_give_the_same_bytes(data: bytes, transport: Transport) -> Non
 
 
 @given(packets | mutated | st.binary(max_size=100))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_every_answer_can_be_read_and_repeats_its_question(data: bytes) -> None:
     answer = respond(TREE, data, Transport.UDP)
     if isinstance(answer, Answer):
@@ -299,6 +299,7 @@ def test_every_answer_can_be_read_and_repeats_its_question(data: bytes) -> None:
 
 
 @given(packets | mutated)
+@settings(deadline=None)
 def test_a_service_name_never_gets_a_negative_answer_for_its_address(data: bytes) -> None:
     answer = respond(TREE, data, Transport.UDP)
     asked_for = packet(FILES_NAME, Qtype.A)[12:]

@@ -138,9 +138,12 @@ class Tcp:
 
     def settle(self) -> None:
         """Turns until nothing has happened for a while."""
-        while ready := self.selector.select(0.2):
+        for _ in range(100_000):
+            if not (ready := self.selector.select(0.2)):
+                return
             for key, _ in ready:
                 key.data()
+        pytest.fail("there is no end of it")
 
     def talk(self, stream: socket.socket, data: bytes, size: int = 65536) -> bytes:
         stream.sendall(data)
@@ -261,6 +264,17 @@ def test_who_does_not_fetch_answers_is_not_read_any_more_and_runs_out_of_time(tc
     assert tcp.selector.get_key(connection.stream).events == selectors.EVENT_WRITE
     tcp.port.expire(connection.deadline_s)
     assert not tcp.port._connections
+
+
+def test_nothing_is_read_while_answers_wait() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        at, connection = desk(), Connection(ours, HOME)
+        connection.outbox += b"waiting"
+        theirs.sendall(framed(A_QUERY))
+        assert not connection.turn(at)
+        assert theirs.recv(512) == b"waiting"
+        assert connection.turn(at)
 
 
 def test_answers_go_on_when_they_are_fetched_again(tcp: Tcp) -> None:

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.dns.message import Qtype
@@ -155,5 +155,6 @@ zones = st.builds(
 
 
 @given(zones)
+@settings(deadline=None)
 def test_a_zone_survives_the_journey(zone: Zone) -> None:
     assert Zone.from_json(zone.to_json()) == zone

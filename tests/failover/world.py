@@ -81,7 +81,7 @@ class World:
     def probed(self, interval_s: float = INTERVAL_S) -> "World":
         """From now on each endpoint is probed, one after the other within an interval."""
         for number, name in enumerate(self.sees):
-            self._later(self.now + number * interval_s / len(self.sees), name, None)
+            self._later(self.now + (number + 0.3) * interval_s / len(self.sees), name, None)
         return self
 
     # --- what happens ------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ NODE_OF = {"a": "node-a", "b": "node-b"}
 ADDRESS_OF = {node: ADDRESS[host] for node, host in NODE_OF.items()}
 FORWARDERS = ("unbound", "bind")
 PATIENCE_S = 60.0
+EDGECTL = str(Path(sys.executable).with_name("edgectl"))
 AWS_DNS = "127.0.0.1"
 
 CONFIG = """
@@ -84,7 +86,7 @@ class Site:
 
     def edgectl(self, *words: str) -> "subprocess.CompletedProcess[str]":
         socket = str(self.lab.scratch / "edge" / "edge.sock")
-        return self.lab.run("agent", [sys.executable, "-m", "edge.cli", "--socket", socket, *words])
+        return self.lab.run("agent", [EDGECTL, "--socket", socket, *words])
 
     def status(self) -> dict[str, Any]:
         said = self.edgectl("--json", "status").stdout
