@@ -34,7 +34,9 @@ class EdgeError(Exception):
 
 
 class ConfigError(EdgeError):
-    """The configuration can't work. `problems` has one sentence a mistake: file, key, what was found, what would be right."""
+    """The configuration can't work. `problems` has one sentence a mistake: file, key, what was found, what would be
+    right.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)

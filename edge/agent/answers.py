@@ -18,7 +18,7 @@ def answers(service: Service) -> Mapping[str, tuple[str, ...]]:
 
 
 def zone(config: Config, live: Mapping[str, Assignment]) -> Zone:
-    """The zone with these assignments. Its serial is the sum of the epochs: the same on every agent, and it only grows."""
+    """The zone with these assignments. The serial is the sum of the epochs: it only grows, alike on every agent."""
     return Zone(
         name=config.zone.name,
         nameservers=config.zone.nameservers,

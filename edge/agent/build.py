@@ -74,7 +74,9 @@ def aws(config: Config) -> Settings | None:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """The AWS side of one service: the steps in the order in which a stage runs them, and what in-VPC clients are told by."""
+    """The AWS side of one service: the steps in the order in which a stage runs them, and what in-VPC clients are told
+    by.
+    """
 
     steps: tuple[Step, ...]
     sides: tuple[Side, ...]

@@ -2,8 +2,9 @@
 
     configuration ─▶ store: the last assignments ─▶ DNS workers answer them ─▶ the rest of the agent (edge.agent.live)
 
-What the rest needs (boto3, aiohttp) takes longer to import than the first answer may take, so it is imported when the workers
-run already. From then on nothing that happens here can delay an answer: the workers are processes of their own.
+What the rest needs (boto3, aiohttp) takes longer to import than the first answer may take, so it is imported when the
+workers run already. From then on nothing that happens here can delay an answer: the workers are processes of their
+own.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The shell around one service's machine: posts events to it, performs its effects, and posts what came of them.
 
-Everything here runs on the event loop; what blocks runs in two kinds of threads: one for the store, so that its writes keep
-their order, and some for AWS. The machine is stepped nowhere else.
+Everything here runs on the event loop; what blocks runs in two kinds of threads: one for the store, so that its
+writes keep their order, and some for AWS. The machine is stepped nowhere else.
 """
 
 import asyncio
@@ -31,7 +31,9 @@ log = logging.getLogger("edge")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all services of one agent share. `served` and `told` are called on the event loop, for each new assignment and line."""
+    """What all services of one agent share. `served` and `told` are called on the event loop, for each new assignment
+    and line.
+    """
 
     records: Records
     clock: Clock

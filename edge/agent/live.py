@@ -338,7 +338,9 @@ class Live:
 
 
 def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
-    """What a running agent can't take over: where it listens, where it keeps its state, how it reaches AWS; the loss of a live node."""
+    """What a running agent can't take over: where it listens, where it keeps its state, how it reaches AWS; the loss of
+    a live node.
+    """
     fixed = ("agent", "control", "http", "store", "aws")
     problems = [f"{key}: it changed, which needs a restart" for key in fixed if getattr(old, key) != getattr(new, key)]
     if (old.dns.listen, old.dns.workers) != (new.dns.listen, new.dns.workers):

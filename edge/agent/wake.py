@@ -1,4 +1,6 @@
-"""What has to be there before the first answer: the configuration's zone, the store's last assignments, the DNS workers."""
+"""What has to be there before the first answer: the configuration's zone, the store's last assignments, the DNS
+workers.
+"""
 
 import time
 from dataclasses import dataclass

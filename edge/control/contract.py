@@ -1,7 +1,7 @@
 """What the control side is told of the agent, and what it may ask of it.
 
-`Snapshot` is one moment of everything that status, metrics and pages show: they are functions of it, and reading changes nothing.
-`Desk` is the agent as an operator meets it: questions, and words that are answered with a `Reply`.
+`Snapshot` is one moment of everything that status, metrics and pages show: they are functions of it, and reading
+changes nothing. `Desk` is the agent as an operator meets it: questions, and words that are answered with a `Reply`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -43,7 +43,8 @@ class ViewSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSnapshot:
-    """`addresses`: what each node's name answer would be. `disagreement_s`: how long some view has not agreed; 0 when all do.
+    """`addresses`: what each node's name answer would be. `disagreement_s`: how long some view has not agreed; 0 when
+    all do.
 
     `assignment_age_s`: seconds since the assignment that is served was committed, as far as this boot knows.
     """
@@ -57,8 +58,10 @@ class ServiceSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`now` is monotonic, `wall_s` and `credentials_end_s` are seconds since 1970. `answer_age_s`: since the controller, which alone
-    can change the answers, last confirmed them to the workers. `dns_ready`: every worker serves the newest zone.
+    """`now` is monotonic, `wall_s` and `credentials_end_s` are seconds since 1970. `answer_age_s`: since the
+    controller,
+    which alone can change the answers, last confirmed them to the workers. `dns_ready`: every worker serves the
+    newest zone.
     """
 
     agent: str

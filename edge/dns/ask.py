@@ -8,7 +8,6 @@ import dnslib
 from edge.errors import WorldError
 
 _MAX_BYTES = 4096
-TYPES = {"A": 1, "AAAA": 28, "TXT": 16}
 
 
 class NotAnsweredError(WorldError):
@@ -36,6 +35,6 @@ def ask(server: tuple[str, int], name: str, kind: str, timeout_s: float) -> Told
             answer = dnslib.DNSRecord.parse(asking.recv(_MAX_BYTES))
     except (OSError, dnslib.DNSError, IndexError, UnicodeDecodeError) as error:
         raise NotAnsweredError(f"{server[0]} port {server[1]} does not answer for {name}: {error}") from error
-    own = [record for record in answer.rr if record.rtype == TYPES[kind]]
+    own = [record for record in answer.rr if record.rtype == getattr(dnslib.QTYPE, kind)]
     rcode = dnslib.RCODE.get(answer.header.rcode)
     return Told(rcode, tuple(str(record.rdata) for record in own), min((record.ttl for record in own), default=None))

@@ -37,7 +37,7 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
         heard_at=now,
         asked_at=_asked_at(track, seen, now),
         vouched_at=track.vouched_at if same else math.inf,
-        history=(track.history << 1 | seen.answered) & _MASK,
+        history=(track.history << 1 | seen.in_time) & _MASK,
         samples=min(track.samples + 1, WINDOW),
         bucket=0 if recovered else bucket,
         last=seen,
@@ -76,13 +76,14 @@ def fresh(track: Track, stale_s: float, now: float) -> bool:
 
 
 def answering(track: Track, count: int) -> bool:
-    """Whether each of the last `count` probes was answered."""
+    """Whether each of the last `count` probes was answered in time."""
     return track.samples >= min(count, WINDOW) and track.history & _newest(count) == _newest(count)
 
 
 def silent(track: Track, count: int) -> bool:
-    """Whether none of the last `count` probes was answered."""
-    return track.samples >= min(count, WINDOW) and track.history & _newest(count) == 0
+    """Whether none of the last `count` probes was answered in time, and the newest not at all."""
+    at_all = track.last is not None and track.last.answered
+    return track.samples >= min(count, WINDOW) and track.history & _newest(count) == 0 and not at_all
 
 
 def _newest(count: int) -> int:
@@ -90,5 +91,5 @@ def _newest(count: int) -> int:
 
 
 def loss(track: Track) -> float:
-    """The share of the last probes (up to WINDOW) that nothing answered, 0 to 1."""
+    """The share of the last probes (up to WINDOW) that were not answered in time, 0 to 1."""
     return 1 - track.history.bit_count() / track.samples if track.samples else 0.0

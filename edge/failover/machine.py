@@ -266,8 +266,7 @@ def _taken(state: State, event: ev.Event, now: float) -> Outcome:
             return _promote(state, event, now)
         case ev.Approve() | ev.Reject():
             return _judged(state, event, now)
-        case ev.Hold() | ev.Release():
-            return _overridden(state, event)
+    return _overridden(state, event)
 
 
 Learnt = ev.Observed | ev.Reported | ev.FreezeSaid | ev.Reconfigured | ev.StoreRecovered | ev.Elapsed
@@ -287,8 +286,7 @@ def _learnt(state: State, event: Learnt, now: float) -> State:
             return replace(state, policy=policy, tracks=kept)
         case ev.StoreRecovered():
             return replace(state, store_trouble=None)
-        case ev.Elapsed():
-            return state
+    return state
 
 
 def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:

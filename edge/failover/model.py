@@ -83,9 +83,8 @@ class Cause(Enum):
 class Observation:
     """One probe of one endpoint.
 
-    `answered`: a packet came back from the far side (a TCP RST counts), which proves that the path works.
-    `evidence`: one phrase for the operator, such as "connection refused". `rtt_s`: from the probe's beginning to its
-    end, None where its time-out ended it.
+    `answered`: a packet came back from the far side (a TCP RST counts). `rtt_s`: from the probe's beginning to its end,
+    None where its time-out ended it. `evidence`: one phrase for the operator, such as "connection refused".
     """
 
     endpoint: str
@@ -93,6 +92,11 @@ class Observation:
     answered: bool
     evidence: str
     rtt_s: float | None = None
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the path carried all that was said. Who accepts and then falls silent may be lost on the way."""
+        return self.answered and self.rtt_s is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +205,8 @@ class Track:
     """The counters of one endpoint (`health.observe` turns them).
 
     `run` observations in a row saw `seen`, the first of them at `since`; it was last seen otherwise at `before`.
-    `history` has a bit for each of the last `samples` observations, newest lowest, 1 where something answered. `bucket`
-    is in quarters of a failure. The newest probe began no earlier than `asked_at`; during a run of failures, another
+    `history` has a bit for each of the last `samples` observations, newest lowest, 1 where it answered in time.
+    `bucket` is in quarters of a failure. The newest probe began no earlier than `asked_at`; during a run of failures, another
     endpoint first answered a probe that began after the run's first failure at `vouched_at`: infinite until one did.
     """
 

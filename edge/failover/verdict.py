@@ -1,12 +1,12 @@
 """The verdict: what the vantages together say of a node, and of the path to it.
 
-A node that fails and yet answers (a refusal) proves that the path works. A node that is silent proves nothing by
-itself. Its last `fall` failures count only when, between the first of them and the beginning of the newest, another
-endpoint was asked and answered. If one outage of the path had swallowed them all, it lasted from the first failure
-until after the beginning of the newest, and no answer could have come through in between: so no single outage, however
-long, and in whatever phase and pace it meets the probes, makes a live node look dead. Several outages, or random loss,
-could. Therefore the others must be answering again, and the run must be so long that loss as they see it explains it
-less than once in a million.
+A node that fails and yet answers in time (a refusal) proves that the path works. A node that is silent, or accepts and
+then falls silent, proves nothing by itself. Its last `fall` failures count only when, between the first of them and the
+beginning of the newest, another endpoint was asked and answered. If one outage of the path had swallowed them all, it
+lasted from the first failure until after the beginning of the newest, and no answer could have come through in between:
+so no single outage, however long, and in whatever phase and pace it meets the probes, makes a live node look dead.
+Several outages, or random loss, could. Therefore the others must be answering again, and the run must be so long that
+loss as they see it explains it less than once in a million.
 
 A node whose bucket is full without such a run is down only when another endpoint lost nothing while it failed.
 
@@ -53,7 +53,7 @@ def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]
     old = state.tracks.get(seen.endpoint, _UNSEEN)
     track = health.observe(old, seen, state.policy.thresholds, now)
     others = {name: other for name, other in state.tracks.items() if name != seen.endpoint}
-    if seen.answered:
+    if seen.in_time:
         others = {name: health.vouched(other, track.asked_at, now) for name, other in others.items()}
     return {**others, seen.endpoint: track}
 
@@ -62,7 +62,7 @@ def opinion(state: State, node: str, now: float) -> Opinion:
     """What this agent says of a node by its own probes."""
     track = state.tracks.get(node, _UNSEEN)
     if not health.fresh(track, state.policy.stale_s, now):
-        return Opinion(Sight.UNKNOWN, f"{node} was not heard of for {state.policy.stale_s:.1f} s{_evidence(track)}")
+        return Opinion(Sight.UNKNOWN, f"{node} was not heard of {_how_long(state, track)}{_evidence(track)}")
     if track.health is not Sight.DOWN:
         return Opinion(track.health, f"{node} is {track.health.value}{_evidence(track)}")
     if track.seen is not Sight.DOWN:
@@ -71,6 +71,10 @@ def opinion(state: State, node: str, now: float) -> Opinion:
     if proof is None:
         return Opinion(Sight.UNKNOWN, f"{node} fails, and nothing proves yet that the path works{_evidence(track)}")
     return Opinion(Sight.DOWN, f"{node} is down: {_failures(track)}{_evidence(track)}; {proof}")
+
+
+def _how_long(state: State, track: Track) -> str:
+    return "yet" if track.heard_at is None else f"for {state.policy.stale_s:.1f} s"
 
 
 def _evidence(track: Track) -> str:
@@ -85,7 +89,7 @@ def _proof(state: State, node: str, track: Track, now: float) -> str | None:
     """What shows that the path carried packets while the node failed, None when nothing does."""
     if track.run < state.policy.thresholds.fall:
         return _singled_out(state, node, now)
-    if track.run > 1 and track.history & 1:
+    if track.history & 1:
         return "its own host answered"
     return _passed_by(state, node, track, now)
 

@@ -7,13 +7,17 @@
 | override/SERVICE       | an operator's hold or pin                                              |
 | history/SERVICE/TIME   | one sentence each: what happened, when, by whom                        |
 
-An epoch is claimed by writing the intent, and only over an older one. A moment is kept as (boot, monotonic seconds): within
-one boot the monotonic clock goes on through restarts of the agent, so ages are exact; of another boot's moment nothing is known, so it
-counts as just now, which damps too much rather than too little. Wall-clock times stand beside, for people.
+An epoch is claimed by writing the intent, and only over an older one. A moment is kept as (boot, monotonic seconds):
+within one boot the monotonic clock goes on through restarts of the agent, so ages are exact. Another boot is an earlier
+one of this machine: its moments were before this boot began, and count as that beginning, which may damp too much and
+never too little. (A store that several machines share has to tell their moments apart.) Wall-clock times stand beside,
+for people.
 """
 
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +35,7 @@ _DAMPED = (Cause.FAILURE, Cause.FOLLOW)
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """`monotonic` decides (seconds since boot), `wall` is for people (seconds since 1970); `boot` tells one boot from another."""
+    """`monotonic` (seconds since boot) decides, `wall` (seconds since 1970) is for people; `boot` tells boots apart."""
 
     boot: str
     monotonic: Callable[[], float]
@@ -42,43 +46,52 @@ class Clock:
 
     def at(self, moment: Value) -> float:
         """The moment on the present monotonic clock."""
-        return float(moment["monotonic"]) if moment["boot"] == self.boot else self.monotonic()
+        return float(moment["monotonic"]) if moment["boot"] == self.boot else 0.0
 
 
 def boot_id() -> str:
     return _BOOT_ID.read_text().strip()
 
 
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Decorates what reads the store: a value that is not as this program writes it."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreSchemaError(f"what the store has can't be understood ({error!r}): restore a backup") from error
+
+
 class Records:
-    """The typed face of a store, for one agent. Every method may raise StoreError."""
+    """The typed face of a store, for one agent. Every method may raise StoreError.
+
+    Steps are journalled by other threads than commit and close; one at a time, so that none meets another's version.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        self._one = threading.Lock()
         self._told = 0
 
+    @_understood()
     def load(self, service: str) -> Loaded:
-        try:
-            return self._loaded(service)
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreSchemaError(
-                f"what the store has of {service} can't be read ({error!r}): restore a backup"
-            ) from error
-
-    def _loaded(self, service: str) -> Loaded:
         live, last = self._value("assignment", service), self._value("intent", service)
         override = self._value("override", service)
-        opened = last and last["state"] == "open" and last["epoch"] > (live["epoch"] if live else 0)
+        committed, claimed = _intent(live) if live else None, _intent(last) if last else None
+        newest = committed.epoch if committed else 0
+        opened = last is not None and claimed is not None and last["state"] == "open" and claimed.epoch > newest
         return Loaded(
-            assignment=Assignment(live["node"], live["epoch"]) if live else None,
-            opened=_intent(last) if last and opened else None,
+            assignment=Assignment(committed.node, committed.epoch) if committed else None,
+            opened=claimed if opened else None,
             begun=bool(last and opened and last["steps"]),
-            unsettled=_intent(live) if live and not live["settled"] else None,
+            unsettled=committed if live and not live["settled"] else None,
             override=self._override(override) if override and override["said"] else None,
             committed_at=self._clock.at(live["at"]) if live and live["cause"] != Cause.BOOTSTRAP.value else -math.inf,
             automatic_at=tuple(self._clock.at(moment) for moment in live["automatic"]) if live else (),
         )
 
+    @_understood()
     def write_intent(self, service: str, intent: Intent) -> None:
         """Claim the epoch. Raises StoreConflictError where it is not newer than every epoch that the store knows."""
         known = [self._store.read(f"{kind}/{service}") for kind in ("assignment", "intent")]
@@ -89,34 +102,50 @@ class Records:
         value = {**_plain(intent), "state": "open", "steps": {}, "at": self._clock.moment()}
         self._store.compare_and_set(f"intent/{service}", value, version)
 
+    @_understood()
     def journal(self, service: str, epoch: int, step: str, state: str, evidence: str) -> None:
         """Write that a step is `begun` (before it touches AWS) or `done` (after it was read back)."""
-        item = self._open(service, epoch)
-        steps = {**item.value["steps"], step: {"state": state, "evidence": evidence, "at": self._clock.moment()}}
-        self._store.compare_and_set(item.key, {**item.value, "steps": steps}, item.version)
+        with self._one:
+            item = self._acting(service, epoch)
+            steps = {**item.value["steps"], step: {"state": state, "evidence": evidence, "at": self._clock.moment()}}
+            self._store.compare_and_set(item.key, {**item.value, "steps": steps}, item.version)
 
+    @_understood()
     def commit(self, service: str, intent: Intent) -> None:
         """Make the intent the assignment. Raises StoreConflictError where a newer epoch is committed or opened."""
-        self._open(service, intent.epoch)
-        present = self._store.read(f"assignment/{service}")
-        if present and present.value["epoch"] >= intent.epoch:
-            raise StoreConflictError(f"the store has epoch {present.value['epoch']} already")
+        with self._one:
+            opened = self._open(service, intent.epoch)
+            present = self._store.read(f"assignment/{service}")
+            if present and present.value["epoch"] > intent.epoch:
+                raise StoreConflictError(f"the store has epoch {present.value['epoch']} already")
+            if present and present.value["epoch"] == intent.epoch:
+                return  # the open epoch is ours alone: an earlier try was written, and its answer was lost
+            value = {
+                **_plain(intent),
+                "settled": False,
+                "steps": opened.value["steps"],
+                **self._damping(present, intent),
+            }
+            self._store.compare_and_set(f"assignment/{service}", value, present.version if present else 0)
+
+    def _damping(self, present: Item | None, intent: Intent) -> Value:
+        """When the switch was, and the automatic ones of the last hour with it."""
         moment = self._clock.moment()
         earlier = present.value["automatic"] if present else []
         recent = [m for m in earlier if moment["monotonic"] - self._clock.at(m) < HOUR_S]
-        automatic = [*recent, moment] if intent.cause in _DAMPED else recent
-        value = {**_plain(intent), "settled": False, "at": moment, "automatic": automatic}
-        self._store.compare_and_set(f"assignment/{service}", value, present.version if present else 0)
+        return {"at": moment, "automatic": [*recent, moment] if intent.cause in _DAMPED else recent}
 
+    @_understood()
     def close(self, service: str, epoch: int, *, finished: bool) -> None:
         """Put an end to the intent of this epoch; where it was committed and AWS agrees, the assignment is settled."""
-        live = self._store.read(f"assignment/{service}")
-        if finished and live and live.value["epoch"] == epoch:
-            self._store.compare_and_set(live.key, {**live.value, "settled": True}, live.version)
-        last = self._store.read(f"intent/{service}")
-        if last and last.value["epoch"] == epoch:
-            state = "finished" if finished else "abandoned"
-            self._store.compare_and_set(last.key, {**last.value, "state": state}, last.version)
+        with self._one:
+            live = self._store.read(f"assignment/{service}")
+            if finished and live and live.value["epoch"] == epoch:
+                self._store.compare_and_set(live.key, {**live.value, "settled": True}, live.version)
+            last = self._store.read(f"intent/{service}")
+            if last and last.value["epoch"] == epoch:
+                state = "finished" if finished else "abandoned"
+                self._store.compare_and_set(last.key, {**last.value, "state": state}, last.version)
 
     def test(self) -> None:
         """Write something that nobody reads: whether the store can be written at all."""
@@ -134,10 +163,12 @@ class Records:
         key = f"history/{line.service}/{int(line.wall_s * 1000):013d}-{self._told:06d}"
         self._store.compare_and_set(key, asdict(line), 0)
 
+    @_understood()
     def history(self, services: Sequence[str], limit: int) -> list[Line]:
         """The newest `limit` entries of these services, oldest of them first."""
         items = [item for service in services for item in self._store.scan(f"history/{service}/", limit)]
-        return sorted((_line(item.value) for item in items), key=lambda line: line.wall_s)[-limit:]
+        newest = sorted(items, key=lambda item: item.key.rpartition("/")[2])[-limit:]
+        return [Line(**item.value) for item in newest]
 
     def _value(self, kind: str, service: str) -> Value | None:
         item = self._store.read(f"{kind}/{service}")
@@ -149,9 +180,20 @@ class Records:
             raise StoreConflictError(f"epoch {epoch} is not the open one any more")
         return item
 
+    def _acting(self, service: str, epoch: int) -> Item:
+        """The record of the epoch that acts: the open one, else the committed one that AWS does not agree with yet."""
+        last, live = (self._store.read(f"{kind}/{service}") for kind in ("intent", "assignment"))
+        opened = last is not None and last.value["state"] == "open"
+        if last and opened and last.value["epoch"] == epoch:
+            return last
+        newer = last is not None and opened and last.value["epoch"] > epoch
+        if newer or live is None or live.value["epoch"] != epoch or live.value["settled"]:
+            raise StoreConflictError(f"epoch {epoch} is neither open nor owed any more")
+        return live
+
     def _override(self, value: Value) -> Override:
-        said, elapsed_s = value["said"], self._clock.monotonic() - self._clock.at(value["at"])
-        until = None if said["for_s"] is None else self._clock.monotonic() + said["for_s"] - elapsed_s
+        said = value["said"]
+        until = None if said["for_s"] is None else self._clock.at(value["at"]) + said["for_s"]
         return Override(said["pinned"], said["who"], said["sentence"], until)
 
     def _said(self, said: Override | None) -> Value | None:
@@ -173,9 +215,7 @@ def _plain(intent: Intent) -> dict[str, Any]:
 
 
 def _intent(value: Value) -> Intent:
-    cause = Cause(value["cause"])
-    return Intent(value["epoch"], value["node"], value["origin"], cause, value["who"], value["sentence"])
-
-
-def _line(value: Value) -> Line:
-    return Line(**value)
+    epoch, node = value["epoch"], value["node"]
+    if not (isinstance(epoch, int) and epoch > 0 and isinstance(node, str)):
+        raise ValueError(f"epoch {epoch!r}, node {node!r}")
+    return Intent(epoch, node, value["origin"], Cause(value["cause"]), value["who"], value["sentence"])

@@ -1,8 +1,8 @@
 """What a switch is: something that reads AWS, and says which calls would make it agree with an intent.
 
-A step has one method, `plan`: it reads, never writes, and returns the calls that are still missing. No calls: AWS agrees. So the
-same method observes, plans, reads back and verifies, a dry run is a plan that nobody applies, and a step can be repeated
-at any time. It raises CloudError; with Fault.CONFLICT where AWS carries a newer epoch (`found_epoch`).
+A step has one method, `plan`: it reads, never writes, and returns the calls that are still missing. No calls: AWS
+agrees. So the same method observes, plans, reads back and verifies, a dry run is a plan that nobody applies, and a step
+can be repeated at any time. It raises CloudError; NewerEpochError where AWS carries a newer epoch.
 
 A side is what an in-VPC client is told by one means: a view of it says which node AWS points to now.
 """
@@ -27,7 +27,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`calls` are still missing; `pending`: nothing is missing, but AWS has not finished. `evidence` is what was read."""
+    """`calls` are still missing; `pending`: none is, but AWS has not finished. `evidence` is what was read."""
 
     evidence: str
     calls: tuple[Call, ...] = ()
@@ -36,11 +36,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Which node one side points to (None: to none), and at which epoch, where it carries one (else 0)."""
+    """Which node one side points to (None: to none), and at which epoch, where it carries one (else 0).
+
+    `strange`: it points to something that is no single node's, so that somebody else has a use for it.
+    """
 
     node: str | None
     epoch: int
     evidence: str
+    strange: bool = False
 
 
 class Step(ABC):
@@ -52,7 +56,7 @@ class Step(ABC):
     @abstractmethod
     def plan(self, intent: Intent) -> Plan: ...
 
-    def applied(self, answer: Mapping[str, Any]) -> None:  # noqa: B027 most steps read back all that they need
+    def applied(self, intent: Intent, answer: Mapping[str, Any]) -> None:  # noqa: B027 for those who need it
         """AWS's answer to a call of the plan, for a step that needs something of it later."""
 
 

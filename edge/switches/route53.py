@@ -1,14 +1,16 @@
 """The private zone: the service's A and AAAA records, and beside them the epoch as a TXT record, changed in one batch.
 
-A batch is all-or-nothing, and a DELETE must state the exact present values (AWS, *ChangeResourceRecordSets*). So DELETE of the TXT
-that we read, CREATE of ours and UPSERT of the addresses are one compare-and-set: of two agents that read the same epoch, Route 53
-accepts one batch. A paused agent's batch states a TXT that is gone, and is rejected whole.
+A batch is all-or-nothing, and a DELETE must state the exact present values (AWS, *ChangeResourceRecordSets*). So DELETE
+of the TXT that we read, CREATE of ours and UPSERT of the addresses are one compare-and-set: of two agents that read
+the same epoch, Route 53 accepts one batch. A paused agent's batch states a TXT that is gone, and is rejected whole. No
+batch goes without its DELETE and CREATE, not even one that only mends an address.
 
-The change is PENDING until every name server of the zone has it (INSYNC); within the zone's VPC the answer is old until then.
+The change is PENDING until every name server of the zone has it (INSYNC); within the zone's VPC the answer is old until
+then.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -42,25 +44,27 @@ class Seen:
 
 
 class Zone:
-    """Reads the zone, and knows the batch that is missing. A public zone is refused: it would show the addresses to the world."""
+    """Reads the zone, and knows the batch that is missing. A public one is refused: all would see it."""
 
     name = "route53"
 
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
         self._settings = settings
-        self._private = False
+        self._fit = False
 
     def view(self) -> View:
+        self._refuse_unfit()
         seen = self._seen()
-        addresses = _values(seen.sets.get("A")) | _values(seen.sets.get("AAAA"))
+        addresses = _canonical(_values(seen.sets.get("A")) | _values(seen.sets.get("AAAA")))
         nodes = [n for n, own in self._settings.addresses.items() if addresses and addresses == _canonical(own)]
         said = ", ".join(sorted(addresses)) or "no address"
-        return View(_pointed(nodes, seen.node), seen.epoch, f"{said}, epoch {seen.epoch or 'none'}")
+        evidence = f"{said}, epoch {seen.epoch or 'none'}"
+        return View(_pointed(nodes, seen.node), seen.epoch, evidence, strange=bool(addresses) and not nodes)
 
     def batch(self, intent: Intent) -> Plan:
         """The one batch that makes the zone agree; no call where it does. Raises NewerEpochError."""
-        self._refuse_public()
+        self._refuse_unfit()
         seen = self._seen()
         if seen.epoch > intent.epoch or (seen.epoch == intent.epoch and seen.node not in (None, intent.node)):
             said = f"Route 53 carries epoch {seen.epoch} (node {seen.node}), ours is {intent.epoch}"
@@ -69,27 +73,23 @@ class Zone:
         evidence = f"{self._settings.name} points to {intent.node} at epoch {intent.epoch}"
         if not changes:
             return Plan(evidence)
-        comment = f"{intent.cause.value} by {intent.who}: epoch {intent.epoch}"[:256]
-        parameters = {
-            "HostedZoneId": self._settings.zone_id,
-            "ChangeBatch": {"Comment": comment, "Changes": changes},
-        }
-        return Plan(
-            f"epoch {seen.epoch or 'none'} was read", (Call("route53", "change_resource_record_sets", parameters),)
+        comment = f"{intent.cause.value} by {intent.who!a}: epoch {intent.epoch}"[:256]
+        batch = {"Comment": comment, "Changes": changes}
+        call = Call(
+            "route53", "change_resource_record_sets", {"HostedZoneId": self._settings.zone_id, "ChangeBatch": batch}
         )
+        return Plan(f"epoch {seen.epoch or 'none'} was read", (call,))
 
     def _changes(self, seen: Seen, intent: Intent) -> list[Mapping[str, Any]]:
         wanted = self._wanted(intent)
-        changes: list[Mapping[str, Any]] = []
-        for kind in ("TXT", "A", "AAAA"):
-            present, right = seen.sets.get(kind), wanted.get(kind)
-            if _same(present, right):
-                continue
-            if present and (kind == "TXT" or right is None):
-                changes.append({"Action": "DELETE", "ResourceRecordSet": present})
-            if right:
-                changes.append({"Action": "CREATE" if kind == "TXT" else "UPSERT", "ResourceRecordSet": right})
-        return changes
+        if all(_same(seen.sets.get(kind), wanted.get(kind)) for kind in _KINDS):
+            return []
+        fence = [_change("DELETE", seen.sets.get("TXT")), _change("CREATE", wanted["TXT"])]
+        addresses = [
+            _change("UPSERT", wanted[kind]) if kind in wanted else _change("DELETE", seen.sets.get(kind))
+            for kind in ("A", "AAAA")
+        ]
+        return [change for change in (*fence, *addresses) if change]
 
     def _wanted(self, intent: Intent) -> dict[str, Mapping[str, Any]]:
         settings = self._settings
@@ -104,7 +104,7 @@ class Zone:
         sets = self._sets()
         values = _values(sets.get("TXT"))
         found = [match for value in values if (match := _EPOCH.fullmatch(value))]
-        if values and not found:
+        if len(values) > 1 or len(found) != len(values):
             message = (
                 f"_edge.{self._settings.name} has a TXT that this agent did not write: {', '.join(sorted(values))}"
             )
@@ -114,8 +114,9 @@ class Zone:
     def _sets(self) -> dict[str, Mapping[str, Any]]:
         """The service's record sets by type.
 
-        A list is ordered by the names' labels from the right (AWS, *ListResourceRecordSets*), so the TXT below the service's name
-        comes with the first page. If it ever didn't, our CREATE of it would be rejected: nothing is overwritten unread.
+        A list is ordered by the names' labels from the right (AWS, *ListResourceRecordSets*), so the TXT below the
+        service's name comes with the first page. If it ever didn't, our CREATE of it would be rejected: nothing is
+        overwritten unread.
         """
         listed = self._session.read(
             "route53",
@@ -128,7 +129,7 @@ class Zone:
         return {each["Type"]: each for each in listed["ResourceRecordSets"] if self._ours(each)}
 
     def _ours(self, record_set: Mapping[str, Any]) -> bool:
-        """Whether a set is one that we write. An alias, a CNAME or a routing policy there is somebody else's work, and refused."""
+        """Whether a set is one that we write. An alias, a CNAME or a routing policy is somebody else's, and refused."""
         name, kind = record_set["Name"].rstrip(".").lower(), record_set["Type"]
         if kind == "TXT":
             return bool(name == f"_edge.{self._settings.name}")
@@ -139,19 +140,22 @@ class Zone:
             raise CloudError(_LIST, Fault.IMPOSSIBLE, message)
         return True
 
-    def _refuse_public(self) -> None:
-        if self._private:
+    def _refuse_unfit(self) -> None:
+        """What a zone is for and where it hangs never changes, so it is asked once."""
+        if self._fit:
             return
-        zone = self._session.read("route53", "get_hosted_zone", Id=self._settings.zone_id)
-        if not zone["HostedZone"].get("Config", {}).get("PrivateZone"):
-            message = f"{self._settings.zone_id} is a public zone: it would show the addresses to the world"
-            raise CloudError("GetHostedZone", Fault.IMPOSSIBLE, message)
-        self._private = True
+        zone = self._session.read("route53", "get_hosted_zone", Id=self._settings.zone_id)["HostedZone"]
+        unfit = None
+        if not zone.get("Config", {}).get("PrivateZone"):
+            unfit = "is a public zone: it would show the addresses to the world"
+        elif not f".{self._settings.name}.".endswith(f".{zone['Name']}"):
+            unfit = f"is the zone {zone['Name']}, which can't hold {self._settings.name}"
+        if unfit:
+            raise CloudError("GetHostedZone", Fault.IMPOSSIBLE, f"{self._settings.zone_id} {unfit}")
+        self._fit = True
 
-    def in_sync(self, change_id: str | None) -> bool:
-        """Whether a batch has reached every name server. Of a batch of before a restart nothing is known: it counts as there."""
-        if change_id is None:
-            return True
+    def in_sync(self, change_id: str) -> bool:
+        """Whether a batch has reached every name server."""
         return bool(self._session.read("route53", "get_change", Id=change_id)["ChangeInfo"]["Status"] == "INSYNC")
 
 
@@ -162,13 +166,18 @@ class Publish(Step):
 
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
-        self.change_id: str | None = None
+        self._accepted = (0, "")
 
     def plan(self, intent: Intent) -> Plan:
         return self._zone.batch(intent)
 
-    def applied(self, answer: Mapping[str, Any]) -> None:
-        self.change_id = answer["ChangeInfo"]["Id"]
+    def applied(self, intent: Intent, answer: Mapping[str, Any]) -> None:
+        self._accepted = (intent.epoch, answer["ChangeInfo"]["Id"])
+
+    def change_id(self, intent: Intent) -> str | None:
+        """The change that the epoch made, None where its answer was lost: to a time-out, or to a restart."""
+        epoch, change_id = self._accepted
+        return change_id if epoch == intent.epoch else None
 
 
 class Verify(Step):
@@ -182,16 +191,21 @@ class Verify(Step):
 
     def plan(self, intent: Intent) -> Plan:
         plan = self._zone.batch(intent)
-        if plan.calls or self._zone.in_sync(self._published.change_id):
+        change_id = self._published.change_id(intent)
+        if plan.calls:
             return plan
-        return Plan("the change is PENDING", pending=True)
+        if change_id is None:
+            return Plan(f"{plan.evidence}; whether every name server has it yet can't be asked")
+        in_sync = self._zone.in_sync(change_id)
+        return Plan(f"{plan.evidence}, {'INSYNC' if in_sync else 'PENDING'}", pending=not in_sync)
 
 
+_KINDS = ("TXT", "A", "AAAA")
 _PLAIN = {"Name", "Type", "TTL", "ResourceRecords"}
 
 
 def _pointed(nodes: list[str], claimed: str | None) -> str | None:
-    """The node whose addresses the zone answers. Where the answer is the same for every node, the TXT tells them apart."""
+    """The node whose addresses the zone answers. Where all nodes answer with the same, the TXT tells them apart."""
     if claimed in nodes:
         return claimed
     return nodes[0] if len(nodes) == 1 else None
@@ -202,12 +216,16 @@ def _set(name: str, kind: str, values: list[str]) -> Mapping[str, Any]:
     return {"Name": f"{name}.", "Type": kind, "TTL": _NO_CACHE_TTL_S, "ResourceRecords": records}
 
 
+def _change(action: str, record_set: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return {"Action": action, "ResourceRecordSet": record_set} if record_set else None
+
+
 def _values(record_set: Mapping[str, Any] | None) -> set[str]:
     records = record_set["ResourceRecords"] if record_set else []
     return {record["Value"] for record in records}
 
 
-def _canonical(addresses: tuple[str, ...]) -> set[str]:
+def _canonical(addresses: Iterable[str]) -> set[str]:
     return {str(ip_address(address)) for address in addresses}
 
 

@@ -5,17 +5,20 @@
          │                 ▼
          └── send ◀─ journal "begun" ◀─ may we still act?
 
-The loop is the same for the first try, the reading back, a repetition after a time-out and a resumption after a crash: it
-never assumes what a call did, it reads. A mutation is sent at most once per reading, and again only when AWS has had
-`SETTLE_S` to show the last one. What can't be mended by trying again ends the stage at once.
+The loop is the same for the first try, the reading back, a repetition after a time-out and a resumption after a crash:
+it never assumes what a call did, it reads. A mutation is sent at most once per reading, and again only when AWS has had
+`SETTLE_S` to show the last one, or refused it for coming too fast. What can't be mended by trying again ends the stage
+at once. All time is `now` and `sleep`, so that a simulation can drive it.
 """
 
+import logging
 import math
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from edge.errors import CloudError, Fault, StoreError
 from edge.failover.events import StageEnded
@@ -25,7 +28,10 @@ from edge.switches.session import Session
 
 SETTLE_S = 2.0  # describes are eventually consistent (AWS, *Eventual consistency in the EC2 API*)
 _FIRST_PAUSE_S = 0.02  # most changes are there at the first reading back
+_DOUBLINGS = 10  # of the first pause: far past the longest
 _TRANSIENT = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.CONFLICT)
+
+log = logging.getLogger("edge")
 
 Journal = Callable[[int, str, str, str], None]
 """(epoch, step, "begun" or "done", evidence), on disk when it returns. Raises StoreError."""
@@ -38,8 +44,8 @@ Permit = Callable[[int, float], Reason | None]
 class Pace:
     """Seconds within which a new try of a step may begin.
 
-    `act_s` bounds fencing and publishing, `move_s` the arrival of an address: past them the machine decides what an outage
-    means. `verify_s`: Route 53 is INSYNC "generally within 60 seconds" (AWS, *GetChange*).
+    `act_s` bounds fencing and publishing, `move_s` the arrival of an address: past them the machine decides what an
+    outage means. `verify_s`: Route 53 is INSYNC "generally within 60 seconds" (AWS, *GetChange*).
     """
 
     act_s: float = 3.0
@@ -50,16 +56,23 @@ class Pace:
         return {Stage.MOVE: self.move_s, Stage.VERIFY: self.verify_s}.get(stage, self.act_s)
 
     def pause_s(self, stage: Stage) -> float:
-        """The longest pause between two tries: of Route 53's 5 requests a second for the account, verifying leaves most."""
+        """The longest pause between two tries: verifying leaves most of Route 53's 5 requests a second to others."""
         return 2.0 if stage is Stage.VERIFY else 0.5
 
 
 class _NotYetError(CloudError):
     """AWS does not agree yet, and nothing went wrong."""
 
+    def __init__(self, step: Step, plan: Plan) -> None:
+        super().__init__(step.name, Fault.UNREACHABLE, plan.evidence)
+        self.evidence = plan.evidence
+
+    def __str__(self) -> str:
+        return f"{self.api}: AWS does not agree yet: {self.evidence}"
+
 
 class Runner:
-    """One service's steps, in order. `run` blocks, and raises nothing that a step, AWS or the store can cause."""
+    """One service's steps, in order. `run` blocks and never raises: the machine waits for the end of each stage."""
 
     def __init__(
         self,
@@ -71,6 +84,7 @@ class Runner:
         *,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
+        uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._steps = steps
         self._session = session
@@ -79,6 +93,7 @@ class Runner:
         self._pace = pace
         self._sleep = sleep
         self._now = now
+        self._uniform = uniform
 
     def run(self, intent: Intent, stage: Stage) -> StageEnded:
         try:
@@ -90,6 +105,9 @@ class Runner:
             return StageEnded(intent.epoch, stage, str(error), fault)
         except StoreError as error:
             return StageEnded(intent.epoch, stage, f"the journal can't be written: {error}", Fault.UNREACHABLE)
+        except Exception as error:
+            log.exception("a fault in this program")
+            return StageEnded(intent.epoch, stage, f"a fault in this program: {error!r}", Fault.IMPOSSIBLE)
         return StageEnded(intent.epoch, stage, "; ".join(said))
 
     def plans(self, intent: Intent) -> list[tuple[Step, Plan]]:
@@ -97,24 +115,39 @@ class Runner:
         return [(step, step.plan(intent)) for step in self._steps if step.stage is not Stage.VERIFY]
 
     def _made_true(self, step: Step, intent: Intent) -> str:
-        sent_at = -math.inf
+        settled_at = -math.inf
         for attempt in self._tries(step):
             with attempt:
                 self._allowed(step, intent)
                 plan = step.plan(intent)
                 if not plan.calls and not plan.pending:
                     return self._done(step, intent, plan)
-                if step.stage is not Stage.VERIFY and self._now() - sent_at >= SETTLE_S:
-                    sent_at = self._now()
-                    self._send(step, intent, plan)
-                raise _NotYetError(step.name, Fault.UNREACHABLE, f"AWS does not agree yet: {plan.evidence}")
+                if step.stage is not Stage.VERIFY and self._now() >= settled_at:
+                    try:
+                        self._send(step, intent, plan)
+                    except CloudError as error:
+                        settled_at = self._settled_at(error.fault)
+                        raise
+                    settled_at = self._settled_at(None)
+                raise _NotYetError(step, plan)
         raise AssertionError("tenacity returns or raises")
 
+    def _settled_at(self, fault: Fault | None) -> float:
+        """When what was sent may be sent again, should AWS not show it. What was throttled was not looked at."""
+        return -math.inf if fault is Fault.THROTTLED else self._now() + SETTLE_S
+
     def _tries(self, step: Step) -> Retrying:
+        until = self._now() + self._pace.within_s(step.stage)
+        longest_s = self._pace.pause_s(step.stage)
+
+        def pause_s(state: RetryCallState) -> float:
+            most_s = min(longest_s, _FIRST_PAUSE_S * 2 ** min(state.attempt_number, _DOUBLINGS))
+            return min(self._uniform(0.0, most_s), until - self._now())
+
         return Retrying(
             retry=retry_if_exception(_worth_another_try),
-            wait=wait_random_exponential(multiplier=_FIRST_PAUSE_S, max=self._pace.pause_s(step.stage)),
-            stop=stop_after_delay(self._pace.within_s(step.stage)),
+            wait=pause_s,
+            stop=lambda _: self._now() >= until,
             sleep=self._sleep,
             reraise=True,
         )
@@ -124,7 +157,7 @@ class Runner:
         for call in plan.calls:
             self._allowed(step, intent)
             self._journal(intent.epoch, step.name, "begun", plan.evidence)
-            step.applied(self._session.call(call))
+            step.applied(intent, self._session.call(call))
 
     def _allowed(self, step: Step, intent: Intent) -> None:
         barred = self._permit(intent.epoch, self._session.settings.call_s)

@@ -1,9 +1,10 @@
 """The secondary private address: it leaves one node's network interface and is assigned to the other's, in one subnet.
 
-AssignPrivateIpAddresses is asynchronous, has no client token, and with AllowReassignment takes the address from whichever interface
-holds it (AWS, *AssignPrivateIpAddresses*). So each step reads who holds the address first, and is done only when a describe shows it
-where it belongs and nowhere else, and, to verify, when a probe through the address is answered: the guest has to carry it too.
-EC2 has no compare-and-set; the lease, and the holder of the newest epoch, are what keeps an old agent out (docs/design.md).
+AssignPrivateIpAddresses is asynchronous, has no client token, and with AllowReassignment takes the address from
+whichever interface holds it (AWS, *AssignPrivateIpAddresses*). So each step reads who holds the address first, and is
+done only when a describe shows it where it belongs and nowhere else, and, to verify, when a probe through the address
+is answered: the guest has to carry it too. EC2 has no compare-and-set; the lease, and the holder of the newest epoch,
+are what keeps an old agent out (docs/design.md).
 """
 
 from collections.abc import Callable, Mapping
@@ -40,11 +41,12 @@ class Address:
 
     def view(self) -> View:
         holders = self.holders()
-        return View(holders[0] if len(holders) == 1 else None, 0, self.said(holders))
+        return View(holders[0] if len(holders) == 1 else None, 0, self.said(holders), strange=len(holders) > 1)
 
     def holders(self) -> tuple[str, ...]:
-        ids = list(self.settings.interfaces.values())
-        described = self._session.read("ec2", "describe_network_interfaces", NetworkInterfaceIds=ids)
+        """An interface that is gone, with its instance, holds nothing: asked for by its id it would be an error."""
+        wanted = {"Name": "network-interface-id", "Values": list(self.settings.interfaces.values())}
+        described = self._session.read("ec2", "describe_network_interfaces", Filters=[wanted])
         carried = {each["NetworkInterfaceId"]: each for each in described["NetworkInterfaces"]}
         return tuple(node for node, eni in self.settings.interfaces.items() if self._holds(carried.get(eni)))
 

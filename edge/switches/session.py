@@ -1,18 +1,22 @@
 """The way to AWS: boto3 with every time-out said, one attempt a call, and each failure put into its class.
 
-botocore's own defaults try again after a read time-out, mutations too, and wait for minutes; here a call is sent once, and the
-runner decides what follows after it has read back (boto3 guide, *Retries*; botocore `Config`: connect_timeout, read_timeout,
-retries.total_max_attempts). Creating a client holds the interpreter for about 0.1 s (measured), so `warm` does it before the
-probes start.
+botocore's own defaults try again after a read time-out, mutations too, and wait for minutes; here a call is sent once,
+and the runner decides what follows after it has read back (boto3 guide, *Retries*; botocore `Config`: connect_timeout,
+read_timeout, retries.total_max_attempts). Creating a client holds the interpreter for about 0.1 s (measured), so `warm`
+does it before the probes start.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import CloudError, Fault
 from edge.switches.contract import Call
+
+if TYPE_CHECKING:
+    from edge.switches.credentials import Keys
 
 WARM = ("route53", "ec2", "sts")
 _POOL = 10
@@ -22,6 +26,7 @@ _CODES = {
     "AccessDeniedException": Fault.DENIED,
     "AuthFailure": Fault.DENIED,
     "InvalidClientTokenId": Fault.DENIED,
+    "InvalidSignatureException": Fault.DENIED,
     "OptInRequired": Fault.DENIED,
     "SignatureDoesNotMatch": Fault.DENIED,
     "UnauthorizedOperation": Fault.DENIED,
@@ -32,15 +37,23 @@ _CODES = {
     "InternalFailure": Fault.UNREACHABLE,
     "ServiceUnavailable": Fault.UNREACHABLE,
     "Unavailable": Fault.UNREACHABLE,
+    "EC2ThrottledException": Fault.THROTTLED,
     "PriorRequestNotComplete": Fault.THROTTLED,
     "RequestLimitExceeded": Fault.THROTTLED,
     "RequestThrottled": Fault.THROTTLED,
+    "ThrottledException": Fault.THROTTLED,
     "Throttling": Fault.THROTTLED,
     "ThrottlingException": Fault.THROTTLED,
+    "TooManyRequestsException": Fault.THROTTLED,
+    "RequestInTheFuture": Fault.SKEWED,
     "RequestTimeTooSkewed": Fault.SKEWED,
     "InvalidChangeBatch": Fault.CONFLICT,
+    "InvalidParameterValue": Fault.CONFLICT,  # EC2's word for an address that is not where we read it, among others
 }
-"""AWS's error codes (EC2 API *Error codes*, Route 53 API *Common errors*). A code that is not here is a request that can't work."""
+"""AWS's error codes (EC2 API *Error codes*, Route 53 API *Common errors*). Any other: a request that can't work."""
+
+_SKEWED = ("Signature expired", "Signature not yet current")
+"""How a signature of another time is refused, under the code for wrong keys (IAM, *Troubleshoot SigV4*)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +67,7 @@ class Settings:
 
     @property
     def call_s(self) -> float:
-        """The longest that one call may take. The connect time-out counts per address; we send to one name."""
+        """The longest that one call may take, where the endpoint's name has one address: each has its own time-out."""
         return self.connect_timeout_s + self.read_timeout_s
 
 
@@ -68,13 +81,19 @@ class Session:
     def __init__(self, settings: Settings, heard: Heard) -> None:
         self.settings = settings
         self._heard = heard
+        self._mutex = threading.Lock()  # a boto3 session builds its clients one at a time (boto3 guide, *Session*)
         self._clients: dict[str, Any] = {}
         self._boto: Any = None
+        self._keys: Keys | None = None
 
     def warm(self) -> None:
-        """Import boto3 and build the clients."""
-        for service in WARM:
-            self._client(service)
+        """Import boto3, build the clients and obtain the credentials."""
+        try:
+            for service in WARM:
+                self._client(service)
+            self._signed_in()
+        except Exception as error:
+            raise _failed("CreateClient", error) from error
 
     def call(self, call: Call) -> Mapping[str, Any]:
         api = "".join(part.capitalize() for part in call.method.split("_"))
@@ -82,6 +101,7 @@ class Session:
         fault: Fault | None = None
         try:
             method = getattr(self._client(call.service), call.method)
+            self._signed_in()
             answer: Mapping[str, Any] = method(**call.parameters)
         except Exception as error:
             failed = _failed(api, error)
@@ -97,49 +117,68 @@ class Session:
         return self.call(Call(service, method, parameters))
 
     def credentials_end(self) -> float | None:
-        """When the credentials end, in seconds since 1970; None where they don't. Raises CloudError where there are none."""
-        credentials = self._session().get_credentials()
-        if credentials is None:
-            raise CloudError("GetCredentials", Fault.DENIED, "no AWS credentials are configured")
-        ends = getattr(credentials, "_expiry_time", None)
-        return ends.timestamp() if ends else None
+        """When the credentials end, in seconds since 1970; None where they don't. Raises CloudError."""
+        try:
+            return self._signed_in().ends_s
+        except Exception as error:
+            raise _failed("GetCredentials", error) from error
 
-    def _session(self) -> Any:
-        if self._boto is None:
-            import boto3  # 0.15 s that neither edgectl nor the first DNS answer has to wait for
+    def _signed_in(self) -> "Keys":
+        """The credentials, once there are some."""
+        keys, _ = self._session()
+        keys.obtain(self.settings.connect_timeout_s)
+        return keys
 
-            self._boto = boto3.session.Session(region_name=self.settings.region)
-        return self._boto
+    def _session(self) -> "tuple[Keys, Any]":
+        with self._mutex:
+            if self._keys is None:
+                import boto3  # 0.15 s that neither edgectl nor the first DNS answer has to wait for
+                import botocore.session
+
+                from edge.switches.credentials import Keys
+
+                self._keys, core = Keys(), botocore.session.Session()
+                core.register_component("credential_provider", self._keys)
+                self._boto = boto3.session.Session(botocore_session=core, region_name=self.settings.region)
+            return self._keys, self._boto
 
     def _client(self, service: str) -> Any:
-        if service not in self._clients:
-            from botocore.config import Config
+        _, boto = self._session()
+        with self._mutex:
+            if service not in self._clients:
+                self._clients[service] = self._made(boto, service)
+            return self._clients[service]
 
-            config = Config(
-                connect_timeout=self.settings.connect_timeout_s,
-                read_timeout=self.settings.read_timeout_s,
-                retries={"mode": "standard", "total_max_attempts": 1},
-                max_pool_connections=_POOL,
-            )
-            url = self.settings.endpoints.get(service)
-            self._clients[service] = self._session().client(service, config=config, endpoint_url=url)
-        return self._clients[service]
+    def _made(self, boto: Any, service: str) -> Any:
+        from botocore.config import Config
+
+        config = Config(
+            connect_timeout=self.settings.connect_timeout_s,
+            read_timeout=self.settings.read_timeout_s,
+            retries={"mode": "standard", "total_max_attempts": 1},
+            max_pool_connections=_POOL,
+        )
+        return boto.client(service, config=config, endpoint_url=self.settings.endpoints.get(service))
 
 
 def _failed(api: str, error: Exception) -> CloudError:
     from botocore import exceptions as boto
 
+    if isinstance(error, CloudError):
+        return error
     if isinstance(error, boto.ClientError):
         return _refused(api, error.response)
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
         return CloudError(api, Fault.DENIED, f"no usable AWS credentials: {error}")
-    if isinstance(error, boto.ParamValidationError):
-        return CloudError(api, Fault.IMPOSSIBLE, str(error))
+    if isinstance(error, boto.BotoCoreError) and not isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+        return CloudError(api, Fault.IMPOSSIBLE, f"{type(error).__name__}: {error}")
     return CloudError(api, Fault.UNREACHABLE, f"{type(error).__name__}: {error}")
 
 
 def _refused(api: str, response: Mapping[str, Any]) -> CloudError:
-    code, message = response["Error"].get("Code", "?"), response["Error"].get("Message", "")
+    error = response.get("Error", {})
+    code, message = error.get("Code", "?"), error.get("Message", "")
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     fallback = Fault.UNREACHABLE if status >= 500 else Fault.IMPOSSIBLE
-    return CloudError(api, _CODES.get(code, fallback), f"{code}: {message}")
+    fault = Fault.SKEWED if any(said in message for said in _SKEWED) else _CODES.get(code, fallback)
+    return CloudError(api, fault, f"{code}: {message}")

@@ -1,6 +1,8 @@
-"""A site on this machine's loopback: the real `edged`, file-server stand-ins, and the emulated AWS. Nothing of it is a mock.
+"""A site on this machine's loopback: the real `edged`, file-server stand-ins, and the emulated AWS. Nothing of it is a
+mock.
 
-Nodes a and b are in one subnet; the secondary address is carried by a third listener, as if both guests were set up for it.
+Nodes a and b are in one subnet; the secondary address is carried by a third listener, as if both guests were set up
+for it.
 """
 
 import json
@@ -204,12 +206,11 @@ class Site:
         """The nodes whose interfaces carry the secondary address."""
         enis = {self.seeded.a.interface: "a", self.seeded.b.interface: "b"}
         described = self.aws.client("ec2").describe_network_interfaces(NetworkInterfaceIds=list(enis))
-        carried = {
+        return {
             enis[each["NetworkInterfaceId"]]
             for each in described["NetworkInterfaces"]
             if SECONDARY in {address["PrivateIpAddress"] for address in each["PrivateIpAddresses"]}
         }
-        return carried
 
     def settled_on(self, node: str) -> bool:
         status = self.status()

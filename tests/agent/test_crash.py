@@ -1,7 +1,7 @@
 """kill -9 at every journalled step of a switch. The emulated AWS holds the agent still at the step; then it dies there.
 
-After the restart the assignment, both AWS sides and the answer agree on the same node and epoch, no older epoch lies over a newer
-one, the address has one holder, and no batch was accepted twice for one epoch.
+After the restart the assignment, both AWS sides and the answer agree on the same node and epoch, no older epoch lies
+over a newer one, the address has one holder, and no batch was accepted twice for one epoch.
 """
 
 import re
@@ -89,7 +89,7 @@ def assert_agreement(site: Site, older: int) -> None:
 def assert_not_twice(site: Site) -> None:
     """Of each epoch at most one batch was accepted, and the address left the old node once."""
     changes = [call for call in site.aws.calls("route53:ChangeResourceRecordSets") if took_effect(call)]
-    epochs = [re.findall(r'CREATE.*?epoch=(\d+)|epoch=(\d+)', str(call.parameters)) for call in changes]
+    epochs = [re.findall(r"CREATE.*?epoch=(\d+)|epoch=(\d+)", str(call.parameters)) for call in changes]
     assert len(changes) == len({str(found[-1]) for found in epochs}), "a batch was accepted twice for one epoch"
     assert sum(took_effect(call) for call in site.aws.calls("ec2:UnassignPrivateIpAddresses")) <= 1
 

@@ -1,4 +1,4 @@
-"""A desk over worlds (tests.failover.world): the real machine with a shell that obeys, on a clock that the test moves."""
+"""A desk over worlds (tests.failover.world): the real machine, a shell that obeys, a clock that the test moves."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

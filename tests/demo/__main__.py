@@ -1,8 +1,8 @@
 """The demo: a fail-over on this machine's loopback, with real processes and real questions.
 
-The agent from config/demo.toml, two file-server stand-ins that answer the agent's SMB probe, and an emulated AWS: Route 53's API,
-and a DNS face that answers what a client inside the VPC would be told. The live stand-in is killed with SIGKILL; what
-is measured is the time until the agent *and* the private zone answer the other node's address.
+The agent from config/demo.toml, two file-server stand-ins that answer the agent's SMB probe, and an emulated AWS:
+Route 53's API, and a DNS face that answers what a client inside the VPC would be told. The live stand-in is killed
+with SIGKILL; what is measured is the time until the agent *and* the private zone answer the other node's address.
 """
 
 import argparse
@@ -126,15 +126,16 @@ def _stand_in(address: str) -> Iterator[subprocess.Popen[str]]:
 @contextlib.contextmanager
 def _agent(aws: Emulator) -> Iterator[None]:
     """The real agent, with config/demo.toml, to which only the emulated zone's id is added."""
-    layout = Layout(
-        node_a=NODES["a"], node_b=NODES["b"], subnets=("127.0.1.0/24", "127.0.2.0/24"), record=NODES["a"]
-    )
+    layout = Layout(node_a=NODES["a"], node_b=NODES["b"], subnets=("127.0.1.0/24", "127.0.2.0/24"), record=NODES["a"])
     shutil.rmtree(STATE, ignore_errors=True)
     STATE.mkdir()
     config = (ROOT / "config" / "demo.toml").read_text()
     (STATE / "demo.toml").write_text(config.replace(PLACEHOLDER, aws.seed(layout).zone_id))
     command = [sys.executable, "-m", "edge.agent.daemon", "--config", ".demo/demo.toml"]
-    with (STATE / "edged.log").open("w") as log, subprocess.Popen(command, cwd=ROOT, env=aws.env(), stderr=log) as agent:
+    with (
+        (STATE / "edged.log").open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, env=aws.env(), stderr=log) as agent,
+    ):
         try:
             yield
         finally:

@@ -236,6 +236,9 @@ async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: 
         for turn in range(30):
             workers.publish(replace(MOVED, serial=turn))
         assert member._sent < workers._order.sequence
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await workers.published()
         os.kill(member.process.pid, signal.SIGCONT)
         async with asyncio.timeout(PATIENCE_S):
             await workers.published()

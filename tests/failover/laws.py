@@ -53,7 +53,9 @@ class Laws:
                 self._written(ev.Commit, epoch)
                 if before.phase is Phase.COMMITTING and before.flight and before.flight.intent.epoch == epoch:
                     self._servable.add((before.flight.intent.node, epoch))
-            case ev.StoreFailed() | ev.Conflicted():
+            case ev.StoreFailed():
+                self._writing = None
+            case ev.Conflicted(epoch) if self._writing and epoch >= self._writing[1]:
                 self._writing = None
             case ev.StageEnded(epoch, stage, _, fault):
                 self._ended(epoch, stage, fault is None, before.policy.fence_required)

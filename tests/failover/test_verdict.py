@@ -62,22 +62,30 @@ def test_both_nodes_silent_while_a_witness_answers_are_down() -> None:
     assert (sight(world, "a"), sight(world, "b")) == (Sight.DOWN, Sight.DOWN)
 
 
-@pytest.mark.parametrize("shown", [Shown.REFUSED, Shown.HUNG])
-def test_a_node_whose_host_answers_needs_no_witness(shown: Shown) -> None:
+def test_a_node_whose_host_refuses_needs_no_witness() -> None:
     world = watching(ALONE)
-    world.sees.update(a=shown, b=shown)
+    world.sees.update(a=Shown.REFUSED, b=Shown.REFUSED)
     world.passes(5)
     assert slug(world) is None
     assert sight(world) is Sight.DOWN
     assert "its own host answered" in sentence(world)
 
 
-def test_one_refusal_is_not_enough_even_with_fall_1() -> None:
-    """A connection that the path cuts after the handshake looks like one refusal."""
-    world = watching(replace(ALONE, thresholds=Thresholds(fall=1, rise=1, leaky=0)))
+def test_a_node_that_accepts_and_falls_silent_needs_another_that_answers() -> None:
+    """Loss on the way after the handshake looks the same."""
+    world = watching(ALONE)
     world.sees["a"] = Shown.HUNG
-    assert sight(world.passes(0.9)) is Sight.UNKNOWN
-    assert sight(world.passes(1.0)) is Sight.DOWN
+    assert sight(world.passes(5)) is Sight.DOWN
+    world.sees["b"] = Shown.HUNG
+    assert sight(world.passes(5)) is Sight.UNKNOWN
+    assert slug(world) is None, "they accept: the path is there"
+
+
+@pytest.mark.parametrize(("shown", "sight_then"), [(Shown.REFUSED, Sight.DOWN), (Shown.HUNG, Sight.UNKNOWN)])
+def test_with_fall_1_a_refusal_is_enough_and_a_cut_connection_is_not(shown: Shown, sight_then: Sight) -> None:
+    world = watching(replace(POLICY, thresholds=Thresholds(fall=1, rise=1, leaky=0)))
+    world.sees["a"] = shown
+    assert sight(world.passes(0.9)) is sight_then
 
 
 def test_a_node_that_answers_again_is_neither_down_nor_up_until_it_has_risen() -> None:

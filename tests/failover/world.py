@@ -114,6 +114,13 @@ class World:
         self._open = kept
         return self
 
+    def answers(self) -> "World":
+        """The oldest of the slow effects is performed now."""
+        event = self._performed(self._open.popleft())
+        if event is not None:
+            self.heard(event)
+        return self.settles()
+
     def passes(self, seconds: float) -> "World":
         """Time, with the probes and deadlines that fall into it."""
         end = self.now + seconds

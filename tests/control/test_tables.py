@@ -1,0 +1,119 @@
+"""What people read. The answers are the real ones, of worlds in which something happened."""
+
+from edge.control import status, tables
+from edge.control.tables import Block, plain
+from edge.errors import Fault
+from edge.failover import events as ev
+from edge.failover.model import Assignment, Mode, Stage
+from tests.control.desk import FILES, WALL_S, Bench, Side, world
+from tests.failover.world import Shown, World
+
+
+def shown(desk: Bench) -> str:
+    answer = status.agent(desk.snapshot(), desk.snapshot().services)
+    return "\n\n".join(map(plain, tables.status(answer)))
+
+
+def test_columns_are_aligned_and_lines_have_no_tail() -> None:
+    block = Block("title", ("a sentence",), ("NAME", "X"), (("a", "1"), ("longer", "")))
+    assert plain(block) == "title\na sentence\nNAME    X\na       1\nlonger"
+
+
+def test_a_quiet_service() -> None:
+    title, reason, header, *rows = shown(Bench(world())).splitlines()
+    assert title == f"{FILES}: a is live at epoch 7 (10.0.1.10)"
+    assert reason.startswith("steady: a is live at epoch 7")
+    assert header.split() == ["ENDPOINT", "LIVE", "VERDICT", "HEALTH", "RTT", "LOSS", "HEARD", "EVIDENCE"]
+    assert rows[0].split()[:6] == ["a", "live", "active", "active", "20.0", "ms"]
+    assert rows[2].split()[:3] == ["w", "witness", "active"]
+    assert rows[4].startswith("agent edge-1: up 66.7 min, answers confirmed 0.2 s ago, ")
+
+
+def test_before_anything_is_known() -> None:
+    said = shown(Bench(World(held=False)))
+    assert f"{FILES}: no node is live" in said
+    assert "never" in said
+
+
+def test_what_an_operator_has_to_know() -> None:
+    one = world()
+    one.stages = {Stage.PUBLISH: Fault.UNREACHABLE}
+    one.says(ev.Promote("b", "kim", "patch day", pin=True))
+    one.sees["a"] = Shown.REFUSED
+    one.passes(10)
+    desk = Bench(one)
+    desk.store_up = desk.dns_ready = desk.reload_ok = False
+    desk.credentials_end_s = WALL_S + one.now + 900
+    said = shown(desk)
+    assert f"switch {FILES}@8 to b: verifying (decide 0 ms, " in said
+    assert "; AWS is owed: publish" in said
+    assert "next try in " in said
+    assert "pin by kim: patch day" in said
+    assert "bars a switch: promoted for good by kim: patch day" in said
+    assert "A DNS WORKER HAS NOT THE NEWEST ZONE" in said
+    assert "STORE DOWN: NO SWITCH CAN BE RECORDED, THE LAST RELOAD WAS REFUSED" in said
+    assert "AWS credentials end in 15.0 min" in said
+
+
+def test_a_hold_with_an_end() -> None:
+    one = world()
+    one.says(ev.Hold("kim", "backup runs", one.now + 7200))
+    assert "hold by kim: backup runs, 2.0 h left" in shown(Bench(one))
+
+
+async def test_views_that_disagree() -> None:
+    desk = Bench(world())
+    desk.sides = [Side("agent", Assignment("a", 7)), Side("route53", Assignment("b", 6)), Side("ec2", None)]
+    await desk.look()
+    said = shown(desk)
+    assert "view route53 disagrees, for 12.0 s: b, epoch 6" in said
+    assert "view ec2 can't be read: ListResourceRecordSets: denied" in said
+    assert "view agent" not in said
+    (block,) = tables.views({"services": [status.views(desk.snapshot().services[0])]})
+    assert [row[:4] for row in block.rows] == [
+        ("agent", "yes", "a", "7"), ("route53", "NO", "b", "6"), ("ec2", "not read", "-", "-"),
+    ]  # fmt: skip
+
+
+def test_why() -> None:
+    now = Bench(world(mode=Mode.MANUAL)).snapshot()
+    said = "\n".join(map(plain, tables.why(status.why(now, now.services[0]))))
+    assert said.startswith(
+        f"{FILES}: a is live at epoch 7: a is active (answered)\nbecause\n  a is active (answered)\n"
+    )
+    assert "bars an automatic switch\n  manual: mode is manual: only a person switches\n" in said
+    assert "an automatic switch opens when\n  a misses 3 probes in a row" in said
+
+
+def test_why_when_nothing_bars_or_misses() -> None:
+    answer = {"service": FILES, "reason": {"sentence": "x"}, "facts": [], "vetoes": [], "would_switch_if": []}
+    said = [plain(block) for block in tables.why(answer)]
+    assert said[2:] == ["bars an automatic switch\n  nothing", "an automatic switch opens when\n  nothing is missing"]
+
+
+def test_history() -> None:
+    one = world()
+    one.says(ev.Promote("b", "kim", "patch day"))
+    lines = [status.line(line) for line in Bench(one).lines]
+    (block,) = tables.history(lines)
+    opened = next(row for row in block.rows if row[2] == "opened")
+    assert opened[1:5] == (FILES, "opened", "8", "kim")
+    assert opened[0].startswith("2023-11-1")
+    assert next(row for row in block.rows if row[2] == "reason")[3:5] == ("-", "-")
+
+
+def test_progress_counts_from_the_first_line() -> None:
+    line = {"wall_s": WALL_S + 1.5, "kind": "stage", "sentence": "fence: nothing to do"}
+    assert tables.progress(line, WALL_S) == "     1500 ms  stage      fence: nothing to do"
+
+
+def test_spans() -> None:
+    seconds = (0.04, 119.9, 120.0, 7200.0, 172800.0)
+    assert [tables.span(s) for s in seconds] == ["0.0 s", "119.9 s", "2.0 min", "2.0 h", "2.0 d"]
+    assert (tables.ago(None), tables.ago(3.0)) == ("never", "3.0 s ago")
+
+
+def test_findings() -> None:
+    found = {"level": "warn", "subject": "disk", "sentence": "3 MiB free", "advice": ""}
+    (block,) = tables.findings({"findings": [found]})
+    assert block.rows == (("warn", "disk", "3 MiB free", "-"),)
