@@ -150,7 +150,7 @@ def _switch(console: Console, operation: str, watch: bool) -> None:
     told = [line for line in lines if (line["operation"] or "").endswith(f"@{epoch}")]
     if not told:
         _fail(REFUSED, f"no switch {operation} is known")
-    return _progress(console, reversed(told))
+    return _progress(console, iter(told))
 
 
 @main.command()

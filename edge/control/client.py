@@ -15,6 +15,7 @@ from edge.errors import ControlError, RefusedError
 Json = dict[str, Any]
 
 ANSWER_S = 10.0  # the agent answers from memory; one that takes longer hangs
+WAIT_LIMIT_S = 7 * 86400.0  # poll(2) counts milliseconds in an int: 24 days
 LOOK_S = 60.0  # `views` and `check` read AWS, each call with time-outs of its own
 
 
@@ -99,7 +100,7 @@ def _next(connection: _Connection, response: http.client.HTTPResponse, deadline:
     left_s = deadline - time.monotonic()
     if left_s <= 0:
         raise TimeoutError
-    connection.give(left_s)
+    connection.give(min(left_s, WAIT_LIMIT_S))
     try:
         return response.readline()
     except (ConnectionError, http.client.HTTPException):

@@ -206,8 +206,9 @@ class Track:
 
     `run` observations in a row saw `seen`, the first of them at `since`; it was last seen otherwise at `before`.
     `history` has a bit for each of the last `samples` observations, newest lowest, 1 where it answered in time.
-    `bucket` is in quarters of a failure. The newest probe began no earlier than `asked_at`; during a run of failures, another
-    endpoint first answered a probe that began after the run's first failure at `vouched_at`: infinite until one did.
+    `bucket` is in quarters of a failure. The newest probe began no earlier than `asked_at`; during a run of failures,
+    another endpoint first answered a probe that began after the run's first failure at `vouched_at`: infinite until one
+    did.
     """
 
     health: Sight = Sight.UNKNOWN

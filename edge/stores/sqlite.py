@@ -120,8 +120,9 @@ def _told(path: Path) -> Iterator[None]:
     except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:  # the latter: it is closed already
         raise StoreError(f"{path}: {error}") from error
     except (sqlite3.DatabaseError, json.JSONDecodeError) as error:
+        said = " ".join(str(error).split())
         raise StoreSchemaError(
-            f"{path} is damaged ({error}): restore it from a backup, or move it away to start without a memory "
+            f"{path} is damaged ({said}): restore it from a backup, or move it away to start without a memory "
             "(the agent then reads AWS, and never guesses)"
         ) from error
     except OSError as error:

@@ -107,7 +107,7 @@ class Bench:
     async def history(self, service: str | None, limit: int) -> Sequence[Line]:
         if not self.store_up:
             raise StoreError("the disk is gone")
-        return [each for each in reversed(self.lines) if service in (None, each.service)][:limit]
+        return [each for each in self.lines if service in (None, each.service)][-limit:]
 
     async def follow(self, service: str, epoch: int) -> AsyncIterator[Line]:
         self.followers += 1

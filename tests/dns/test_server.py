@@ -232,13 +232,15 @@ async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: 
     async with running(tmp_path, port) as workers:
         (member,) = workers._members
         member.channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the kernel's least
+        await until(lambda: member.acknowledged)
         os.kill(member.process.pid, signal.SIGSTOP)
-        for turn in range(30):
-            workers.publish(replace(MOVED, serial=turn))
-        assert member._sent < workers._order.sequence
+        workers.publish(ZONE)
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await workers.published()
+        for turn in range(30):
+            workers.publish(replace(MOVED, serial=turn))
+        assert member._sent < workers._order.sequence
         os.kill(member.process.pid, signal.SIGCONT)
         async with asyncio.timeout(PATIENCE_S):
             await workers.published()

@@ -62,8 +62,8 @@ def refused(store: type[ev.StoreFailed] | type[ev.Conflicted]) -> World:
 
 def unwritten() -> World:
     world = stopped(ev.Commit)
-    world.hears(ev.StoreFailed("busy"))
-    world.store, world.slow = None, ()
+    world.store, world.slow = ev.StoreFailed, ()
+    world.settles().store = None
     return world.passes(2)
 
 

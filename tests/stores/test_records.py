@@ -1,0 +1,443 @@
+"""What an agent finds again of a switch, whenever it was stopped, and who may write over whom."""
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.errors import StoreConflictError, StoreError, StoreSchemaError
+from edge.failover.events import Loaded
+from edge.failover.model import Assignment, Cause, Intent, Override
+from edge.history import Line
+from edge.stores.contract import Item, Store
+from edge.stores.records import Clock, Records, boot_id
+from edge.stores.sqlite import SqliteStore
+
+FILES = "files.fs.corp.example"
+HOUR_S = 3600.0
+
+
+@dataclass(slots=True)
+class Time:
+    """The hands of a machine's clocks, and how many times it was booted."""
+
+    monotonic: float = 1000.0
+    wall: float = 1_700_000_000.0
+    boots: int = 1
+
+    def clock(self) -> Clock:
+        return Clock(f"boot-{self.boots}", lambda: self.monotonic, lambda: self.wall)
+
+    def reboot(self, uptime_s: float) -> None:
+        self.boots, self.monotonic = self.boots + 1, uptime_s
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with closing(SqliteStore(tmp_path)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def records(store: Store, time: Time) -> Records:
+    return Records(store, time.clock())
+
+
+def intent(epoch: int, node: str = "b", cause: Cause = Cause.FAILURE) -> Intent:
+    return Intent(epoch, node, "a", cause, "edge", f"epoch {epoch}: it was needed")
+
+
+def committed(records: Records, epoch: int, cause: Cause = Cause.FAILURE, *, settled: bool = True) -> None:
+    records.write_intent(FILES, intent(epoch, cause=cause))
+    records.commit(FILES, intent(epoch, cause=cause))
+    if settled:
+        records.close(FILES, epoch, finished=True)
+
+
+# --- the life of a switch, cut off at every point -------------------------------------------------------------------
+
+
+def act(records: Records, *steps: str) -> None:
+    for step in steps:
+        match step.split():
+            case ["open"]:
+                records.write_intent(FILES, intent(2))
+            case ["commit"]:
+                records.commit(FILES, intent(2))
+            case ["finish"]:
+                records.close(FILES, 2, finished=True)
+            case ["abandon"]:
+                records.close(FILES, 2, finished=False)
+            case [name, state]:
+                records.journal(FILES, 2, name, state, "as read")
+
+
+LIFE = ["open", "unassign begun", "unassign done", "assign begun", "commit", "finish"]
+OLD, NEW = Assignment("b", 1), Assignment("b", 2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (LIFE[:0], Loaded(OLD)),
+        (LIFE[:1], Loaded(OLD, opened=intent(2), begun=False)),
+        (LIFE[:2], Loaded(OLD, opened=intent(2), begun=True)),
+        (LIFE[:3], Loaded(OLD, opened=intent(2), begun=True)),
+        (LIFE[:4], Loaded(OLD, opened=intent(2), begun=True)),
+        (LIFE[:5], Loaded(NEW, unsettled=intent(2))),
+        (LIFE[:6], Loaded(NEW)),
+        (["open", "commit"], Loaded(NEW, unsettled=intent(2))),
+        (["open", "abandon"], Loaded(OLD)),
+        (["open", "assign begun", "abandon"], Loaded(OLD)),
+        (["open", "commit", "abandon"], Loaded(NEW, unsettled=intent(2))),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_switch_is_found_where_it_was_left(
+    store: Store, records: Records, time: Time, steps: list[str], expected: Loaded
+) -> None:
+    committed(records, 1, Cause.BOOTSTRAP)
+    act(records, *steps)
+    found = Records(store, time.clock()).load(FILES)
+    assert replace(found, committed_at=-math.inf, automatic_at=()) == expected
+
+
+def test_an_empty_store_has_nothing(records: Records) -> None:
+    assert records.load(FILES) == Loaded(None)
+
+
+def test_the_first_switch_is_found_before_there_is_an_assignment(records: Records) -> None:
+    records.write_intent(FILES, intent(1))
+    assert records.load(FILES) == Loaded(None, opened=intent(1))
+
+
+def test_services_do_not_share_records(records: Records) -> None:
+    committed(records, 1)
+    assert records.load("other.fs.corp.example") == Loaded(None)
+
+
+# --- epochs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epoch", [4, 5])
+@pytest.mark.parametrize("left", ["open", "abandoned", "finished"])
+def test_an_epoch_is_claimed_over_older_ones_only(records: Records, epoch: int, left: str) -> None:
+    records.write_intent(FILES, intent(5))
+    if left == "finished":
+        records.commit(FILES, intent(5))
+    if left != "open":
+        records.close(FILES, 5, finished=left == "finished")
+    before = records.load(FILES)
+    with pytest.raises(StoreConflictError, match="the store has epoch 5 already"):
+        records.write_intent(FILES, intent(epoch, node="a"))
+    assert records.load(FILES) == before
+    records.write_intent(FILES, intent(6))
+    assert records.load(FILES).opened == intent(6)
+
+
+def test_of_two_agents_that_claim_an_epoch_one_gets_it(store: Store, time: Time) -> None:
+    for epoch in range(1, 30):
+        agents = [Records(store, time.clock()) for _ in range(3)]
+
+        def claim(agent: Records, epoch: int = epoch) -> bool:
+            try:
+                agent.write_intent(FILES, intent(epoch))
+            except StoreConflictError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(3) as racers:
+            assert sum(racers.map(claim, agents)) == 1
+
+
+def test_only_the_open_epoch_is_committed(records: Records) -> None:
+    records.write_intent(FILES, intent(1))
+    records.write_intent(FILES, intent(2))
+    with pytest.raises(StoreConflictError, match="epoch 1 is not the open one"):
+        records.commit(FILES, intent(1))
+    records.close(FILES, 2, finished=False)
+    with pytest.raises(StoreConflictError):
+        records.commit(FILES, intent(2))
+    assert records.load(FILES).assignment is None
+
+
+def test_a_commit_whose_answer_was_lost_can_be_repeated(records: Records) -> None:
+    """A store that answers too late has written all the same; the machine tries again."""
+    records.write_intent(FILES, intent(1))
+    records.commit(FILES, intent(1))
+    before = records.load(FILES)
+    records.commit(FILES, intent(1))
+    assert records.load(FILES) == before
+
+
+def test_a_closed_or_older_epoch_journals_nothing(records: Records) -> None:
+    committed(records, 1, settled=False)
+    records.write_intent(FILES, intent(2))
+    records.write_intent(FILES, intent(3))
+    for epoch in (1, 2, 4):  # owed, but a newer one is open; superseded; never opened
+        with pytest.raises(StoreConflictError, match=f"epoch {epoch} is neither"):
+            records.journal(FILES, epoch, "assign", "begun", "as read")
+
+
+def test_a_committed_switch_journals_after_a_newer_one_was_abandoned(records: Records) -> None:
+    """It is still owed to AWS: without its journal it could never be paid."""
+    committed(records, 1, settled=False)
+    records.write_intent(FILES, intent(2))
+    records.close(FILES, 2, finished=False)
+    records.journal(FILES, 1, "assign", "begun", "as read")
+    assert records.load(FILES).unsettled == intent(1)
+    records.close(FILES, 1, finished=True)
+    assert records.load(FILES).unsettled is None
+    with pytest.raises(StoreConflictError):
+        records.journal(FILES, 1, "assign", "begun", "as read")
+
+
+def test_the_journal_keeps_each_step_with_its_evidence(store: Store, records: Records, time: Time) -> None:
+    records.write_intent(FILES, intent(1))
+    records.journal(FILES, 1, "unassign", "begun", "it is on a")
+    records.journal(FILES, 1, "unassign", "done", "it is on none")
+    records.journal(FILES, 1, "assign", "begun", "it is on none")
+    kept = store.read(f"intent/{FILES}")
+    assert kept is not None
+    moment = {"boot": "boot-1", "monotonic": time.monotonic, "wall": time.wall}
+    assert kept.value["steps"] == {
+        "unassign": {"state": "done", "evidence": "it is on none", "at": moment},
+        "assign": {"state": "begun", "evidence": "it is on none", "at": moment},
+    }
+
+
+@dataclass(slots=True)
+class SlowStore:
+    """A store behind which another thread is always in the middle of something."""
+
+    inner: Store
+    between: Callable[[], object] | None = None
+
+    def read(self, key: str) -> Item | None:
+        item = self.inner.read(key)
+        between, self.between = self.between, None
+        if between:
+            between()
+        return item
+
+    def scan(self, prefix: str, limit: int) -> Any:
+        return self.inner.scan(prefix, limit)
+
+    def compare_and_set(self, key: str, value: Any, version: int) -> Item:
+        return self.inner.compare_and_set(key, value, version)
+
+
+def test_a_step_journalled_while_its_switch_is_closed_loses_nothing(store: Store, time: Time) -> None:
+    """The runner's threads journal, another thread closes: the close was once lost to the journal's version."""
+    slow = SlowStore(store)
+    records = Records(slow, time.clock())
+    records.write_intent(FILES, intent(1))
+    with ThreadPoolExecutor(1) as other:
+        begun: list[Future[None]] = []
+
+        def journal() -> None:
+            begun.append(other.submit(records.journal, FILES, 1, "assign", "begun", "as read"))
+            wait(begun, timeout=0.3)  # time enough to get between, where it can
+
+        slow.between = journal
+        records.close(FILES, 1, finished=False)
+        with pytest.raises(StoreConflictError):  # after the close, not in the middle of it
+            begun[0].result()
+    assert records.load(FILES).opened is None
+
+
+# --- moments --------------------------------------------------------------------------------------------------------
+
+
+def test_the_age_of_a_switch_goes_on_through_a_restart(store: Store, records: Records, time: Time) -> None:
+    committed(records, 1)
+    time.monotonic += 40
+    time.wall -= 1e6  # the wall clock decides nothing
+    found = Records(store, time.clock()).load(FILES)
+    assert found.committed_at == time.monotonic - 40
+    assert found.automatic_at == (time.monotonic - 40,)
+
+
+def test_a_switch_of_an_earlier_boot_was_no_later_than_this_boot(store: Store, records: Records, time: Time) -> None:
+    committed(records, 1)
+    time.reboot(uptime_s=30)
+    found = Records(store, time.clock()).load(FILES)
+    assert (found.committed_at, found.automatic_at) == (0, (0,))
+
+
+def test_restarts_after_a_reboot_do_not_renew_the_damping(store: Store, records: Records, time: Time) -> None:
+    """Each restart once made the switches of an earlier boot recent again, so that none was allowed for an hour."""
+    committed(records, 1)
+    time.reboot(uptime_s=2 * HOUR_S)
+    agent = Records(store, time.clock())
+    assert all(time.monotonic - moment >= 2 * HOUR_S for moment in agent.load(FILES).automatic_at)
+    committed(agent, 2)
+    assert agent.load(FILES).automatic_at == (time.monotonic,)
+
+
+def test_the_first_assignment_damps_nothing(records: Records) -> None:
+    committed(records, 1, Cause.BOOTSTRAP)
+    assert records.load(FILES).committed_at == -math.inf
+    assert records.load(FILES).automatic_at == ()
+
+
+def test_automatic_switches_of_the_last_hour_are_remembered(records: Records, time: Time) -> None:
+    causes = [Cause.BOOTSTRAP, Cause.FAILURE, Cause.OPERATOR, Cause.FOLLOW]
+    for epoch, cause in enumerate(causes, 1):
+        committed(records, epoch, cause)
+        time.monotonic += 600
+    assert records.load(FILES).automatic_at == (1600, 2800)
+    time.monotonic = 1600 + HOUR_S
+    committed(records, 5)
+    assert records.load(FILES).automatic_at == (2800, 1600 + HOUR_S)
+
+
+def test_the_boot_is_the_machines() -> None:
+    assert boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+# --- an operator's word ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_word_that_has_no_end_stays(store: Store, records: Records, time: Time, pinned: bool) -> None:
+    said = Override(pinned, "ann", "disk work")
+    records.save_override(FILES, said)
+    time.reboot(uptime_s=1)
+    assert Records(store, time.clock()).load(FILES).override == said
+
+
+def test_a_hold_ends_when_it_was_to_end(store: Store, records: Records, time: Time) -> None:
+    records.save_override(FILES, Override(pinned=False, who="ann", sentence="disk work", until=time.monotonic + 100))
+    time.monotonic += 60
+    found = Records(store, time.clock()).load(FILES).override
+    assert found is not None
+    assert found.until == time.monotonic + 40
+
+
+def test_a_hold_ends_after_a_reboot_however_often_the_agent_restarts(
+    store: Store, records: Records, time: Time
+) -> None:
+    records.save_override(FILES, Override(pinned=False, who="ann", sentence="disk work", until=time.monotonic + 100))
+    time.reboot(uptime_s=10)
+    for _ in range(3):
+        found = Records(store, time.clock()).load(FILES).override
+        assert found is not None
+        assert found.until == 100  # never too early: it began before this boot did
+        time.monotonic += 20
+
+
+def test_a_released_word_is_gone(records: Records) -> None:
+    records.save_override(FILES, Override(pinned=True, who="ann", sentence="disk work"))
+    records.save_override(FILES, None)
+    assert records.load(FILES).override is None
+
+
+# --- history --------------------------------------------------------------------------------------------------------
+
+
+def line(number: int, service: str = FILES, wall_s: float = 1_700_000_000.0) -> Line:
+    return Line(service, wall_s, "stage", f"line {number}", number, "ann", {"detect": 0.25})
+
+
+def test_the_newest_lines_are_told_oldest_first(records: Records) -> None:
+    for number in range(5):
+        records.tell(line(number, wall_s=1_700_000_000 + number))
+    assert records.history([FILES], 3) == [line(n, wall_s=1_700_000_000 + n) for n in (2, 3, 4)]
+
+
+def test_lines_of_the_same_moment_keep_their_order(records: Records) -> None:
+    for number in range(12):
+        records.tell(line(number))
+    assert [each.epoch for each in records.history([FILES], 10)] == list(range(2, 12))
+
+
+def test_the_lines_of_several_services_are_told_in_one_order(records: Records) -> None:
+    for number, service in enumerate(["a", "b", "a", "c", "b"]):
+        records.tell(line(number, service, 1_700_000_000 + number))
+    assert [each.epoch for each in records.history(["a", "b"], 3)] == [1, 2, 4]
+    assert [each.epoch for each in records.history(["b"], 9)] == [1, 4]
+    assert records.history(["a"], 9)[0].took_s == {"detect": 0.25}
+
+
+# --- what the store can't do ----------------------------------------------------------------------------------------
+
+
+def corrupt(store: Store, kind: str, **changes: Any) -> None:
+    item = store.read(f"{kind}/{FILES}")
+    assert item is not None
+    value = {key: kept for key, kept in {**item.value, **changes}.items() if kept is not ...}
+    store.compare_and_set(item.key, value, item.version)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("assignment", {"epoch": "7"}),
+        ("assignment", {"epoch": ...}),
+        ("assignment", {"epoch": 0}),
+        ("assignment", {"node": None}),
+        ("assignment", {"cause": "boredom"}),
+        ("assignment", {"settled": ...}),
+        ("assignment", {"at": {"boot": "boot-1", "monotonic": "noon"}}),
+        ("assignment", {"automatic": 3}),
+        ("intent", {"epoch": None}),
+        ("intent", {"state": ...}),
+        ("intent", {"cause": 1}),
+        ("intent", {"steps": ...}),
+        ("override", {"said": {"who": "ann"}}),
+        ("override", {"at": None}),
+    ],
+)
+def test_what_can_not_be_understood_is_refused_with_what_to_do(
+    store: Store, records: Records, kind: str, changes: dict[str, Any]
+) -> None:
+    committed(records, 1)
+    records.write_intent(FILES, intent(2))
+    records.save_override(FILES, Override(pinned=False, who="ann", sentence="disk work", until=2000.0))
+    corrupt(store, kind, **changes)
+    with pytest.raises(StoreSchemaError, match=r"can't be understood .*: restore a backup"):
+        records.load(FILES)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda records: records.write_intent(FILES, intent(2)),
+        lambda records: records.journal(FILES, 1, "assign", "begun", "as read"),
+        lambda records: records.commit(FILES, intent(1)),
+        lambda records: records.history([FILES], 10),
+    ],
+    ids=["write_intent", "journal", "commit", "history"],
+)
+def test_whoever_meets_what_can_not_be_understood_says_so(
+    store: Store, records: Records, write: Callable[[Records], None]
+) -> None:
+    records.write_intent(FILES, intent(1))
+    corrupt(store, "intent", epoch=..., state=...)
+    store.compare_and_set(f"history/{FILES}/0", {"kind": "stage"}, 0)
+    with pytest.raises(StoreSchemaError):
+        write(records)
+
+
+def test_the_test_writes_and_tells_when_it_can_not(tmp_path: Path, time: Time) -> None:
+    store = SqliteStore(tmp_path)
+    records = Records(store, time.clock())
+    records.test()
+    records.test()
+    kept = store.read("test")
+    assert kept is not None
+    assert kept.version == 2
+    store.close()
+    with pytest.raises(StoreError):
+        records.test()

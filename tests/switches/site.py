@@ -1,0 +1,149 @@
+"""A service on the emulated AWS, as the switches and those who look at AWS behind their backs see it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from dnslib import DNSRecord
+
+from edge.failover.events import StageEnded
+from edge.failover.model import Cause, Intent, Reason, Stage
+from edge.switches import route53, secondary_ip
+from edge.switches.contract import Step
+from edge.switches.runner import Pace, Runner
+from edge.switches.session import Session, Settings
+from tests.cloud.emulator import REGION, Emulator, Layout, Seeded
+
+NAME = "files.fs.corp.example"
+MOVING = "10.0.1.100"
+CHANGE = "route53:ChangeResourceRecordSets"
+ASSIGN = "ec2:AssignPrivateIpAddresses"
+UNASSIGN = "ec2:UnassignPrivateIpAddresses"
+HOUR_S = 3600.0
+NODES = {"a": ("10.0.1.10",), "b": ("10.0.1.11",)}
+
+
+def signed_in(
+    aws: Emulator, *, connect_timeout_s: float = 10.0, read_timeout_s: float = 60.0, url: str | None = None
+) -> Session:
+    """A session whose time-outs no slow machine meets, unless they are given."""
+    endpoints = dict.fromkeys(("route53", "ec2", "sts"), url or aws.endpoint_url)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in aws.env().items():
+            environment.setenv(name, value)
+        session = Session(Settings(REGION, connect_timeout_s, read_timeout_s, endpoints), lambda *_: None)
+        session.warm()
+    return session
+
+
+def intent(epoch: int, node: str = "b") -> Intent:
+    return Intent(epoch, node, "a", Cause.FAILURE, "edge", "a is down")
+
+
+def allowed(_epoch: int, _needed_s: float) -> Reason | None:
+    return None
+
+
+@dataclass(slots=True)
+class Time:
+    """Time that only sleeping passes; `at_sleep` happens in the middle of a pause."""
+
+    at_s: float = 0.0
+    at_sleep: Callable[[float], None] = lambda _: None
+
+    def now(self) -> float:
+        return self.at_s
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.at_s += seconds
+        self.at_sleep(self.at_s)
+
+
+@dataclass(slots=True)
+class Journal:
+    lines: list[tuple[int, str, str]] = field(default_factory=list)
+    at_line: Callable[[str, str], None] = lambda *_: None
+
+    def __call__(self, epoch: int, step: str, state: str, evidence: str) -> None:
+        assert evidence
+        self.at_line(step, state)
+        self.lines.append((epoch, step, state))
+
+
+@dataclass(slots=True)
+class Site:
+    aws: Emulator
+    session: Session
+    seeded: Seeded
+    time: Time = field(default_factory=Time)
+    journal: Journal = field(default_factory=Journal)
+
+    def zone(self, addresses: Mapping[str, tuple[str, ...]] = NODES, name: str = NAME, **other: Any) -> route53.Zone:
+        zone_id = other.get("zone_id", self.seeded.zone_id)
+        return route53.Zone(other.get("session", self.session), route53.Settings(zone_id, name, addresses))
+
+    def address(self, moving: str = MOVING) -> secondary_ip.Address:
+        interfaces = {"a": self.seeded.a.interface, "b": self.seeded.b.interface}
+        return secondary_ip.Address(self.session, secondary_ip.Settings(moving, interfaces))
+
+    def steps(self, reached: secondary_ip.Reached = lambda _: (True, "it serves")) -> tuple[Step, ...]:
+        zone, address = self.zone(), self.address()
+        assign, publish = secondary_ip.Assign(address), route53.Publish(zone)
+        own = secondary_ip.Verify(assign, MOVING, reached)
+        return secondary_ip.Unassign(address), assign, own, publish, route53.Verify(zone, publish)
+
+    def runner(self, *steps: Step, permit: Any = allowed, pace: Pace | None = None, session: Any = None) -> Runner:
+        chosen, clock = steps or self.steps(), {"sleep": self.time.sleep, "now": self.time.now}
+        return Runner(chosen, session or self.session, self.journal, permit, pace or Pace(), **clock)
+
+    def run(self, epoch: int, stage: Stage, node: str = "b", **how: Any) -> StageEnded:
+        return self.runner(**how).run(intent(epoch, node), stage)
+
+    def publish(self, epoch: int, node: str = "b") -> None:
+        """As another agent does it."""
+        ended = Site(self.aws, self.session, self.seeded).run(epoch, Stage.PUBLISH, node)
+        assert ended.fault is None, ended
+
+    # --- what AWS has, and was asked --------------------------------------------------------------------------------
+
+    def sent(self, api: str) -> int:
+        return len(self.aws.calls(api))
+
+    def mutations(self) -> list[str]:
+        return [call.api for call in self.aws.calls() if call.api in (CHANGE, ASSIGN, UNASSIGN)]
+
+    def records(self) -> dict[tuple[str, str], tuple[int, list[str]]]:
+        """(name, type) -> (TTL, values), without what every zone has."""
+        listed = self.aws.client("route53").list_resource_record_sets(HostedZoneId=self.seeded.zone_id)
+        return {
+            (each["Name"], each["Type"]): (each["TTL"], sorted(r["Value"] for r in each["ResourceRecords"]))
+            for each in listed["ResourceRecordSets"]
+            if each["Type"] not in ("NS", "SOA")
+        }
+
+    def change(self, action: str, kind: str, *values: str, name: str = NAME, ttl_s: int = 0) -> None:
+        """By hand, in the console."""
+        record_set = {"Name": name, "Type": kind, "TTL": ttl_s, "ResourceRecords": [{"Value": v} for v in values]}
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record_set}]}
+        self.aws.client("route53").change_resource_record_sets(HostedZoneId=self.seeded.zone_id, ChangeBatch=batch)
+
+    def holders(self, moving: str = MOVING) -> list[str]:
+        """The interfaces that hold the address; a primary one counts."""
+        described = self.aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+        return [
+            each["NetworkInterfaceId"]
+            for each in described
+            if moving in (own["PrivateIpAddress"] for own in each["PrivateIpAddresses"])
+        ]
+
+    def resolved(self, name: str = NAME, kind: str = "A") -> list[tuple[int, str]]:
+        """What a client inside the VPC is told: (TTL, value)."""
+        host, port = self.aws.dns_address
+        reply = DNSRecord.parse(DNSRecord.question(name, kind).send(host, port, timeout=30))
+        return sorted((rr.ttl, str(rr.rdata)) for rr in reply.rr)
+
+
+def furnish(aws: Emulator, session: Session, **layout: Any) -> Site:
+    return Site(aws, session, aws.seed(Layout(**{"name": NAME, "secondary": MOVING, **layout})))
