@@ -9,13 +9,15 @@ own.
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from edge import __version__
 from edge.agent import logs
-from edge.agent.wake import wake
+from edge.agent.wake import Awake, wake
 from edge.config import Config, failover_budget, load
 from edge.durations import duration_text
 from edge.errors import ConfigError, EdgeError
@@ -36,12 +38,24 @@ def main() -> None:
         sys.exit("\n".join(error.problems))
     except EdgeError as error:
         sys.exit(f"edged: {error}")
+    _end(_live(awake))
+
+
+def _live(awake: Awake) -> int:
     from edge.agent.live import live
 
     try:
-        sys.exit(asyncio.run(live(awake)))
+        return asyncio.run(live(awake))
     except EdgeError as error:
-        sys.exit(f"edged: {error}")
+        print(f"edged: {error}", file=sys.stderr)
+        return 1
+
+
+def _end(code: int) -> NoReturn:
+    """Now: a call to AWS that hangs in its thread must not keep the process."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _arguments() -> argparse.Namespace:

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.agent.build import Switches
 from edge.control.contract import FINAL
-from edge.errors import StoreConflictError, StoreError
+from edge.errors import RefusedError, StoreConflictError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.machine import step
@@ -31,8 +31,10 @@ log = logging.getLogger("edge")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all services of one agent share. `served` and `told` are called on the event loop, for each new assignment
-    and line.
+    """What all services of one agent share.
+
+    On the event loop, `served` is called for each new assignment, `told` for each line, and `failed` for a fault in
+    this program: the agent then ends, and its successor resumes from the journal.
     """
 
     records: Records
@@ -41,6 +43,7 @@ class Surroundings:
     aws_threads: Executor
     served: Callable[[str, Assignment], None]
     told: Callable[[Line, Cause | None], None]
+    failed: Callable[[BaseException], None]
 
 
 class Driver:
@@ -54,6 +57,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._acting: asyncio.Task[None] | None = None
+        self._stopping = False
 
     def _made_runner(self, session: Session, switches: Switches) -> Runner:
         return Runner(switches.steps, session, self._journal, self._permit, switches.pace)
@@ -74,6 +78,7 @@ class Driver:
         self.post(ev.Reconfigured(policy))
 
     async def stop(self) -> None:
+        self._stopping = True
         if self._timer:
             self._timer.cancel()
         tasks = list(self._tasks)
@@ -99,7 +104,13 @@ class Driver:
         if self._timer:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(deadline - now, self.post, ev.Elapsed()) if deadline is not None else None
+        self._timer = loop.call_later(deadline - now, self._elapsed) if deadline is not None else None
+
+    def _elapsed(self) -> None:
+        try:
+            self.post(ev.Elapsed())
+        except Exception as fault:  # noqa: BLE001 a timer has nobody else to tell
+            self._around.failed(fault)
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
@@ -134,8 +145,9 @@ class Driver:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception():
-            log.critical("a fault in this program", exc_info=task.exception())
+        fault = None if task.cancelled() else task.exception()
+        if fault:
+            self._around.failed(fault)
 
     def _store(self, done: ev.Event | None, intent: Intent | None, write: Callable[..., None], *what: Any) -> None:
         """Handed to the store's thread at once, so that writes keep the order in which they were decided."""
@@ -182,6 +194,8 @@ class Driver:
 
     def _permit(self, epoch: int, needed_s: float) -> Reason | None:
         state = self.state
+        if self._stopping:
+            return Reason("stopping", "the agent is stopping; the switch goes on when it is back")
         if state.flight is None or state.flight.intent.epoch != epoch:
             return Reason("superseded", f"epoch {epoch} is no longer under way")
         return lease.veto(state.lease, self._around.clock.monotonic(), needed_s)
@@ -207,7 +221,9 @@ class Driver:
             log.warning("%s: a line of history is lost to the store: %s", self.service, error)
 
     async def follow(self, epoch: int) -> AsyncIterator[Line]:
-        """The lines of one epoch, past and coming, until the one that ends it."""
+        """The lines of one epoch, past and coming, until the one that ends it. RefusedError where nothing is known of it."""
+        if not any(line.epoch == epoch for line in self.lines):
+            raise RefusedError(f"nothing is known of {self.service}@{epoch}; `edgectl history` has what was told")
         sent = 0
         while True:
             known = [line for line in self.lines if line.epoch == epoch]

@@ -19,9 +19,10 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from edge.agent import answers, build, preflight, views
+from edge.agent import answers, build, preflight
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.systemd import notify
+from edge.agent.views import OwnAnswers, Views
 from edge.agent.wake import Awake
 from edge.config import Config, Service, load
 from edge.control.api import serve_control
@@ -62,8 +63,9 @@ class Live:
         self._drivers: dict[str, Driver] = {}
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
-        self._reads: dict[str, Sequence[views.Read]] = {}
-        self._disagreed_at: dict[str, float] = {}
+        self._views = Views(self._aws_threads)
+        self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.crashed = False
         self._look_again = asyncio.Event()
         self._looking = asyncio.Lock()
         self._confirmed_at = self._began
@@ -80,12 +82,20 @@ class Live:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._awake.workers.supervise())
+        async with asyncio.TaskGroup() as self._group:
+            self._group.create_task(self._until_fault())
+            self._group.create_task(self._awake.workers.supervise())
             await self._warm()
             self._probe_all()
-            group.create_task(self._tick())
-            group.create_task(self._keep_looking())
+            self._group.create_task(self._tick())
+            self._group.create_task(self._keep_looking())
+
+    async def _until_fault(self) -> None:
+        await self._fault
+
+    def _failed(self, fault: BaseException) -> None:
+        if not self._fault.done():
+            self._fault.set_exception(fault)
 
     async def _warm(self) -> None:
         """Everything that holds the interpreter happens before the first probe is timed."""
@@ -97,10 +107,14 @@ class Live:
             await asyncio.wait_for(asyncio.shield(warming), WARM_S)
 
     async def stop(self) -> None:
+        """After a crash the workers answer on, until the next controller's own have taken over."""
         for probing in self._probing.values():
             probing.cancel()
         await asyncio.gather(*(driver.stop() for driver in self._drivers.values()))
-        await self._awake.workers.stop()
+        if self.crashed:
+            self._awake.workers.detach()
+        else:
+            await self._awake.workers.stop()
         self._aws_threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._store_threads.shutdown)
         self._awake.store.close()
@@ -132,14 +146,14 @@ class Live:
 
     async def _begin(self, service: Service, driver: Driver) -> None:
         self._drivers[service.name] = driver
-        found = self._awake.loaded.get(service.name) or await self._stored(self._awake.records.load, service.name)
+        found = self._awake.loaded.pop(service.name, None) or await self._stored(self._awake.records.load, service.name)
         lines = await self._stored(self._awake.records.history, [service.name], 200)
         driver.start(found, lease.sole(self._config.agent.name), lines)
         driver.post(ev.FreezeSaid(self._window(service)))
 
     def _around(self) -> Surroundings:
         threads = (self._store_threads, self._aws_threads)
-        return Surroundings(self._awake.records, self._clock, *threads, self._served, self._told)
+        return Surroundings(self._awake.records, self._clock, *threads, self._served, self._told, self._failed)
 
     def _switches(self, service: Service) -> build.Switches:
         if self._session is None:
@@ -157,7 +171,7 @@ class Live:
             self._probers[name].replace(targets)
             return
         self._probers[name] = Prober(targets, emit, Random())  # noqa: S311 jitter, no secret
-        self._probing[name] = asyncio.get_running_loop().create_task(self._probers[name].run())
+        self._probing[name] = self._group.create_task(self._probers[name].run())
 
     async def _stored(self, read: Callable[..., Any], *what: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._store_threads, read, *what)
@@ -269,12 +283,11 @@ class Live:
 
     def _service_snapshot(self, service: Service, now: float) -> ServiceSnapshot:
         state = self._drivers[service.name].state
-        since = self._disagreed_at.get(service.name)
         return ServiceSnapshot(
             state=state,
             addresses=answers.answers(service),
-            views=views.snapshots(self._reads.get(service.name, ()), state.assignment, now),
-            disagreement_s=now - since if since is not None else 0.0,
+            views=self._views.seen(service.name, state.assignment, now),
+            disagreement_s=self._views.disagreement_s(service.name, now),
             assignment_age_s=now - state.committed_at if state.committed_at > 0 else None,
         )
 
@@ -296,23 +309,14 @@ class Live:
 
     async def look(self) -> None:
         async with self._looking:
-            await asyncio.gather(*(self._look_at(service) for service in self._config.services))
+            for service in self._config.services:
+                live = self._drivers[service.name].state.assignment
+                await self._views.look(service.name, self._sides(service), live, self.monotonic())
             await self._look_at_credentials()
-
-    async def _look_at(self, service: Service) -> None:
-        loop = asyncio.get_running_loop()
-        sides = self._sides(service)
-        reading = (loop.run_in_executor(self._aws_threads, views.read, side, self.monotonic()) for side in sides)
-        self._reads[service.name] = await asyncio.gather(*reading)
-        live = self._drivers[service.name].state.assignment
-        if live and any(views.agrees(each, live) is False for each in self._reads[service.name]):
-            self._disagreed_at.setdefault(service.name, self.monotonic())
-        else:
-            self._disagreed_at.pop(service.name, None)
 
     def _sides(self, service: Service) -> list[Any]:
         listen = self._config.dns.listen[0]
-        own = views.Agent((listen.address, listen.port), service.name, answers.answers(service))
+        own = OwnAnswers((listen.address, listen.port), service.name, answers.answers(service))
         return [own, *self._drivers[service.name].sides]
 
     async def _look_at_credentials(self) -> None:
@@ -370,7 +374,12 @@ async def live(awake: Awake) -> int:
         notify("READY=1")
         await ended.wait()
         notify("STOPPING=1")
-        return await _ended(running)
+        agent.crashed = running.done()
+        if agent.crashed:
+            log.critical("the agent ends by a fault in this program", exc_info=running.exception())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    return 1 if agent.crashed else 0
 
 
 def _on_signals(agent: Live, ended: asyncio.Event) -> None:
@@ -385,12 +394,3 @@ def _on_signals(agent: Live, ended: asyncio.Event) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, reload)
-
-
-async def _ended(running: asyncio.Task[None]) -> int:
-    fault = running.exception() if running.done() and not running.cancelled() else None
-    if fault:
-        log.critical("the agent ends by a fault in this program", exc_info=fault)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    return 1 if fault else 0

@@ -1,7 +1,9 @@
 """Views: what each side tells who asks, read in turn and compared with the assignment. Reading decides nothing."""
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from edge.control.contract import ViewSnapshot
@@ -15,7 +17,7 @@ _EPOCH = re.compile(r'"?epoch=(\d+) node=([^" ]+)"?')
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class OwnAnswers:
     """What this agent's own DNS side answers, asked over UDP as a forwarder asks."""
 
     server: tuple[str, int]
@@ -59,10 +61,6 @@ def agrees(read_: Read, live: Assignment) -> bool | None:
     return read_.view.node == live.node and read_.view.epoch in (0, live.epoch)
 
 
-def snapshots(reads: Sequence[Read], live: Assignment | None, now: float) -> tuple[ViewSnapshot, ...]:
-    return tuple(_snapshot(each, live, now) for each in reads)
-
-
 def _snapshot(each: Read, live: Assignment | None, now: float) -> ViewSnapshot:
     view = each.view or View(None, 0, each.trouble)
     return ViewSnapshot(
@@ -73,3 +71,27 @@ def _snapshot(each: Read, live: Assignment | None, now: float) -> ViewSnapshot:
         agrees(each, live) if live else None,
         now - each.at,
     )
+
+
+class Views:
+    """The last reading of every side of every service, and since when one of them disagrees."""
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+        self._reads: dict[str, Sequence[Read]] = {}
+        self._disagreed_at: dict[str, float] = {}
+
+    async def look(self, service: str, sides: Sequence[Side], live: Assignment | None, now: float) -> None:
+        loop = asyncio.get_running_loop()
+        reading = (loop.run_in_executor(self._threads, read, side, now) for side in sides)
+        self._reads[service] = await asyncio.gather(*reading)
+        if live and any(agrees(each, live) is False for each in self._reads[service]):
+            self._disagreed_at.setdefault(service, now)
+        else:
+            self._disagreed_at.pop(service, None)
+
+    def seen(self, service: str, live: Assignment | None, now: float) -> tuple[ViewSnapshot, ...]:
+        return tuple(_snapshot(each, live, now) for each in self._reads.get(service, ()))
+
+    def disagreement_s(self, service: str, now: float) -> float:
+        return now - self._disagreed_at.get(service, now)

@@ -4,7 +4,7 @@ A series never comes and goes with its value: each reason, state and cause that 
 """
 
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -84,7 +84,7 @@ class Metrics(Collector):
         now = self._snapshot()
         self._open_series(now)
         for counted in (self._failovers, self._stages, self._probes, self._failures, self._calls, self._errors):
-            yield from counted.collect()
+            yield from _without_birthdays(counted.collect())
         yield from _services(now)
         yield from _agent(now)
         yield from _dns(now.dns, self._bounds_s)
@@ -105,6 +105,13 @@ def _failure(seen: Observation) -> str | None:
     if seen.sight is Sight.DOWN:
         return "answered" if seen.answered else "silent"
     return None
+
+
+def _without_birthdays(found: Iterable[Metric]) -> Iterator[Metric]:
+    """The library gives each counter a second series with the time at which it began, which nobody here asks for."""
+    for metric in found:
+        metric.samples = [each for each in metric.samples if not each.name.endswith("_created")]
+        yield metric
 
 
 def _counter(name: str, text: str, *labels: str) -> Counter:

@@ -137,9 +137,10 @@ class Session:
 
                 from edge.switches.credentials import Keys
 
-                self._keys, core = Keys(), botocore.session.Session()
-                core.register_component("credential_provider", self._keys)
+                keys, core = Keys(), botocore.session.Session()
+                core.register_component("credential_provider", keys)
                 self._boto = boto3.session.Session(botocore_session=core, region_name=self.settings.region)
+                self._keys = keys
             return self._keys, self._boto
 
     def _client(self, service: str) -> Any:
@@ -177,7 +178,7 @@ def _failed(api: str, error: Exception) -> CloudError:
 
 def _refused(api: str, response: Mapping[str, Any]) -> CloudError:
     error = response.get("Error", {})
-    code, message = error.get("Code", "?"), error.get("Message", "")
+    code, message = error.get("Code") or "?", error.get("Message") or ""
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     fallback = Fault.UNREACHABLE if status >= 500 else Fault.IMPOSSIBLE
     fault = Fault.SKEWED if any(said in message for said in _SKEWED) else _CODES.get(code, fallback)

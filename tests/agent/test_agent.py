@@ -91,6 +91,16 @@ def test_promote_shows_the_stages_and_ends_agreed(running: Site) -> None:
     assert running.answer() == running.in_vpc() == (ADDRESS["b"],)
 
 
+def test_an_operation_is_known_by_its_id_while_and_after_it_runs_and_an_unknown_one_is_refused(running: Site) -> None:
+    assert running.edgectl("promote", "b", "--reason", "maintenance", "--yes").returncode == 0
+    assert "every side agrees on b" in running.edgectl("status", f"{NAME}@2").stdout
+    running.kill()
+    running.start()
+    running.until("the agent is back", lambda: running.ready_on("b"))
+    assert "every side agrees on b" in running.edgectl("status", f"{NAME}@2").stdout
+    assert running.edgectl("status", f"{NAME}@99").returncode == 1
+
+
 def test_hold_stops_the_switch_until_it_is_released_and_survives_a_restart(running: Site) -> None:
     assert running.edgectl("hold", "--reason", "firmware of the router").returncode == 0
     running.kill()

@@ -5,6 +5,7 @@ import grp
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from edge.control.client import Client, MisunderstoodError
+from edge.control.client import ANSWER_S, Client, MisunderstoodError
 from edge.errors import ControlError, RefusedError
 from edge.failover import events as ev
 from tests.control.conftest import Served
@@ -73,8 +74,10 @@ async def test_a_switch_that_takes_longer_than_one_waits(served: Served) -> None
     await asyncio.to_thread(lambda: client.post("promote", node="b", reason="x"))
     lines = client.follow("files@8", 0.5)
     assert (await asyncio.to_thread(next, lines))["kind"] == "opened"
+    began = time.monotonic()
     with pytest.raises(TimeoutError):
         await asyncio.to_thread(list, lines)
+    assert time.monotonic() - began < ANSWER_S  # which is how long one waits for an answer, not for a switch
     with pytest.raises(TimeoutError):
         await asyncio.to_thread(list, client.follow("files@8", 0.0))
 

@@ -65,6 +65,10 @@ def test_every_name_that_was_promised() -> None:
     assert {name for name, _ in samples(busy()[1])} >= PROMISED
 
 
+def test_no_series_that_was_not_asked_for() -> None:
+    assert not [name for name, _ in samples(busy()[1]) if name.endswith("_created")]
+
+
 def test_promtool_finds_nothing_wrong() -> None:
     if which("promtool") is None:
         pytest.skip("promtool is not installed (Debian package prometheus)")

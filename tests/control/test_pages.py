@@ -69,8 +69,11 @@ async def test_the_page(desk: Bench, http: aiohttp.ClientSession) -> None:
 
 async def test_nothing_that_was_said_becomes_markup(desk: Bench, http: aiohttp.ClientSession) -> None:
     desk.first.says(ev.Hold("kim", "<script>alert(1)</script>"))
+    desk.sides = [Side("<script>", Assignment("a", 7))]
+    await desk.look()
     said = await text(http, "/")
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in said
+    assert "<td>&lt;script&gt;</td>" in said
     assert "<script" not in said
 
 

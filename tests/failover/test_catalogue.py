@@ -1,8 +1,8 @@
 """The failure catalogue of docs/design.md, row by row, as far as the core decides it.
 
-Rows that other parts answer for, and that are tested there: 14 (a forwarder's old answer is a view), 19 (a bad reload never
-reaches the core), 20 (the DNS workers' limits), 24 (drift is a view), 26 (a damaged state file is refused by the store),
-28 (the runner reads back before it decides).
+Rows that other parts answer for, and that are tested there: 14 (a forwarder's old answer is a view), 19 (a bad reload
+never reaches the core), 20 (the DNS workers' limits), 24 (drift is a view), 26 (a damaged state file is refused by the
+store), 28 (the runner reads back before it decides).
 """
 
 from dataclasses import replace

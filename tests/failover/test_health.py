@@ -9,7 +9,7 @@ LIMITS = Thresholds(fall=3, rise=2, leaky=0)
 
 
 def tracked(pattern: str, limits: Thresholds = LIMITS, track: Track | None = None, start: float = 100.0) -> Track:
-    """The track after one observation a second: A active, S standby, d down and silent, r refused, ? our own trouble."""
+    """The track after one observation a second: A active, S standby, d silent, r refused, ? our own trouble."""
     track = track or Track()
     for second, letter in enumerate(pattern):
         track = health.observe(track, seen(letter), limits, start + second)

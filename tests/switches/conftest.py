@@ -7,7 +7,7 @@ import pytest
 from edge.switches.session import Session
 from tests.cloud.conftest import aws, emulator  # noqa: F401 fixtures
 from tests.cloud.emulator import Emulator
-from tests.switches.site import Site, furnish, signed_in
+from tests.switches.site import Hands, Site, furnish, signed_in
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +16,14 @@ def shared(emulator: Emulator) -> Session:  # noqa: F811
     return signed_in(emulator)
 
 
+@pytest.fixture(scope="session")
+def hands(emulator: Emulator) -> Hands:  # noqa: F811
+    return Hands(emulator.client("ec2"), emulator.client("route53"))
+
+
 @pytest.fixture
-def site(aws: Emulator, shared: Session) -> Site:  # noqa: F811
-    return furnish(aws, shared)
+def site(aws: Emulator, shared: Session, hands: Hands) -> Site:  # noqa: F811
+    return furnish(aws, shared, hands)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from edge.switches import route53, secondary_ip
 from edge.switches.contract import Step
 from edge.switches.runner import Pace, Runner
 from edge.switches.session import Session, Settings
-from tests.cloud.emulator import REGION, Emulator, Layout, Seeded
+from tests.cloud.emulator import REGION, Emulator, Furnisher, Layout, Seeded
 
 NAME = "files.fs.corp.example"
 MOVING = "10.0.1.100"
@@ -33,7 +33,7 @@ def signed_in(
         for name, value in aws.env().items():
             environment.setenv(name, value)
         session = Session(Settings(REGION, connect_timeout_s, read_timeout_s, endpoints), lambda *_: None)
-        session.warm()
+        session.credentials_end()  # they are obtained now, and kept
     return session
 
 
@@ -72,10 +72,19 @@ class Journal:
         self.lines.append((epoch, step, state))
 
 
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Clients of somebody else, who looks behind the agent's back and changes things by hand."""
+
+    ec2: Any
+    route53: Any
+
+
 @dataclass(slots=True)
 class Site:
     aws: Emulator
     session: Session
+    hands: Hands
     seeded: Seeded
     time: Time = field(default_factory=Time)
     journal: Journal = field(default_factory=Journal)
@@ -103,7 +112,7 @@ class Site:
 
     def publish(self, epoch: int, node: str = "b") -> None:
         """As another agent does it."""
-        ended = Site(self.aws, self.session, self.seeded).run(epoch, Stage.PUBLISH, node)
+        ended = Site(self.aws, self.session, self.hands, self.seeded).run(epoch, Stage.PUBLISH, node)
         assert ended.fault is None, ended
 
     # --- what AWS has, and was asked --------------------------------------------------------------------------------
@@ -116,7 +125,7 @@ class Site:
 
     def records(self) -> dict[tuple[str, str], tuple[int, list[str]]]:
         """(name, type) -> (TTL, values), without what every zone has."""
-        listed = self.aws.client("route53").list_resource_record_sets(HostedZoneId=self.seeded.zone_id)
+        listed = self.hands.route53.list_resource_record_sets(HostedZoneId=self.seeded.zone_id)
         return {
             (each["Name"], each["Type"]): (each["TTL"], sorted(r["Value"] for r in each["ResourceRecords"]))
             for each in listed["ResourceRecordSets"]
@@ -127,11 +136,11 @@ class Site:
         """By hand, in the console."""
         record_set = {"Name": name, "Type": kind, "TTL": ttl_s, "ResourceRecords": [{"Value": v} for v in values]}
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record_set}]}
-        self.aws.client("route53").change_resource_record_sets(HostedZoneId=self.seeded.zone_id, ChangeBatch=batch)
+        self.hands.route53.change_resource_record_sets(HostedZoneId=self.seeded.zone_id, ChangeBatch=batch)
 
     def holders(self, moving: str = MOVING) -> list[str]:
         """The interfaces that hold the address; a primary one counts."""
-        described = self.aws.client("ec2").describe_network_interfaces()["NetworkInterfaces"]
+        described = self.hands.ec2.describe_network_interfaces()["NetworkInterfaces"]
         return [
             each["NetworkInterfaceId"]
             for each in described
@@ -145,5 +154,8 @@ class Site:
         return sorted((rr.ttl, str(rr.rdata)) for rr in reply.rr)
 
 
-def furnish(aws: Emulator, session: Session, **layout: Any) -> Site:
-    return Site(aws, session, aws.seed(Layout(**{"name": NAME, "secondary": MOVING, **layout})))
+def furnish(aws: Emulator, session: Session, hands: Hands, **layout: Any) -> Site:
+    chosen = Layout(**{"name": NAME, "secondary": MOVING, **layout})
+    seeded = Furnisher(hands.ec2, hands.route53, chosen).furnish()
+    aws.forget_calls()
+    return Site(aws, session, hands, seeded)

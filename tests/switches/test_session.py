@@ -124,13 +124,14 @@ class Oracle(BaseHTTPRequestHandler):
         """Tests read no log."""
 
 
-@pytest.fixture
-def oracle() -> Iterator[tuple[str, type[Oracle]]]:
+@pytest.fixture(scope="module")
+def oracle(emulator: Emulator) -> Iterator[tuple[Session, type[Oracle]]]:
+    """What it is to answer, and a session that asks it."""
     chosen = type("Chosen", (Oracle,), {})
     with ThreadingHTTPServer(("127.0.0.1", 0), chosen) as server:
         serving = Thread(target=server.serve_forever)
         serving.start()
-        yield f"http://127.0.0.1:{server.server_port}", chosen
+        yield signed_in(emulator, url=f"http://127.0.0.1:{server.server_port}"), chosen
         server.shutdown()
         serving.join()
 
@@ -157,15 +158,15 @@ def error(status: int, code: str, message: str = "") -> tuple[int, str]:
         (error(400, "NeverHeardOf"), Fault.IMPOSSIBLE),
         ((502, "<html>Bad gateway</html>"), Fault.UNREACHABLE),
         ((200, "<html>Please log in to the"), Fault.UNREACHABLE),
-        ((403, ""), Fault.IMPOSSIBLE),
+        ((403, ""), Fault.UNREACHABLE),
     ],
 )
 def test_every_answer_has_its_class(
-    emulator: Emulator, oracle: tuple[str, type[Oracle]], answer: tuple[int, str], fault: Fault
+    oracle: tuple[Session, type[Oracle]], answer: tuple[int, str], fault: Fault
 ) -> None:
-    url, chosen = oracle
+    session, chosen = oracle
     chosen.answer = answer
-    failed = asked(signed_in(emulator, url=url))
+    failed = asked(session)
     assert failed.fault is fault
     assert failed.api == "DescribeNetworkInterfaces"
 
@@ -269,9 +270,10 @@ def test_a_helper_that_hangs_holds_up_a_call_no_longer_than_a_connection(
 def test_a_helper_that_hangs_renewing_leaves_the_last_credentials_in_use(
     aws: Emulator, clean_environment: Environment, tmp_path: Path, hanging: str
 ) -> None:
-    first = tmp_path / "first"
-    first.write_text(keys(ends_s=300))  # near its end: botocore renews within the last 15 minutes
-    clean_environment(helper(tmp_path, f"cat {first} && rm {first} || {{ {hanging}; }}"))
+    (tmp_path / "1").write_text(keys(ends_s=300))  # near their end: botocore renews within the last 15 minutes
+    (tmp_path / "2").write_text(keys(ends_s=300))
+    give = "; ".join(f"[ -e {file} ] && cat {file} && rm {file} && exit" for file in (tmp_path / "1", tmp_path / "2"))
+    clean_environment(helper(tmp_path, f"{give}; {hanging}"))
     session = unsigned(aws)
     for _ in range(3):
         session.read("sts", "get_caller_identity")

@@ -1,0 +1,59 @@
+"""deploy/iam-policy.json allows what the switches do, and nothing else."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edge.failover.model import Stage
+from edge.switches.survey import survey
+from tests.cloud.script import Call
+from tests.switches.site import CHANGE, Site
+
+POLICY = Path(__file__).parents[2] / "deploy" / "iam-policy.json"
+DUAL = {"a": ("10.0.1.10", "2001:db8::a"), "b": ("10.0.1.11",)}
+
+
+def statements() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(POLICY.read_text())["Statement"]
+    return found
+
+
+def listed(value: Any) -> set[str]:
+    return {value} if isinstance(value, str) else set(value)
+
+
+def everything(site: Site) -> Iterable[Call]:
+    """All that the switches can do: there and back, by the address and by the name, with both families."""
+    survey([site.address(), site.zone()])
+    for epoch, node in enumerate("ba", 1):
+        for stage in Stage:
+            assert site.run(epoch, stage, node).fault is None
+    for epoch, node in enumerate("ab", 3):
+        for call in site.zone(DUAL).batch(site_intent(epoch, node)).calls:
+            site.session.call(call)
+    site.session.read("sts", "get_caller_identity")
+    return site.aws.calls()
+
+
+def site_intent(epoch: int, node: str) -> Any:
+    from tests.switches.site import intent
+
+    return intent(epoch, node)
+
+
+def test_the_policy_allows_the_calls_that_are_made_and_no_others(site: Site) -> None:
+    made = {call.api for call in everything(site)} - {"sts:GetCallerIdentity"}  # which needs no permission (AWS STS)
+    assert made == {action for each in statements() for action in listed(each["Action"])}
+    assert {each["Effect"] for each in statements()} == {"Allow"}
+
+
+def test_the_policy_allows_the_records_that_are_written_and_no_others(site: Site) -> None:
+    batches = [call.parameters["ChangeBatch"]["Changes"] for call in everything(site) if call.api == CHANGE]
+    made = [(change["Action"], change["ResourceRecordSet"]) for batch in batches for change in batch]
+    [allowed] = [each["Condition"] for each in statements() if "ChangeResourceRecordSets" in str(each["Action"])]
+    [keys] = allowed.values()
+    prefix = "route53:ChangeResourceRecordSets"
+    assert listed(keys[f"{prefix}NormalizedRecordNames"]) == {rr["Name"].rstrip(".").lower() for _, rr in made}
+    assert listed(keys[f"{prefix}RecordTypes"]) == {rr["Type"] for _, rr in made}
+    assert listed(keys[f"{prefix}Actions"]) == {action for action, _ in made}
