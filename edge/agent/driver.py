@@ -221,7 +221,7 @@ class Driver:
             log.warning("%s: a line of history is lost to the store: %s", self.service, error)
 
     async def follow(self, epoch: int) -> AsyncIterator[Line]:
-        """The lines of one epoch, past and coming, until the one that ends it. RefusedError where nothing is known of it."""
+        """The lines of one epoch, past and coming, until the one that ends it. RefusedError where there is none."""
         if not any(line.epoch == epoch for line in self.lines):
             raise RefusedError(f"nothing is known of {self.service}@{epoch}; `edgectl history` has what was told")
         sent = 0

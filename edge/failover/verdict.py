@@ -14,7 +14,7 @@ A vantage that can't tell says UNKNOWN; it abstains while its path is down or wh
 The quorum is of all the vantages that are configured, so abstentions never make a majority smaller.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from edge.failover import health
 from edge.failover.model import Observation, Opinion, Policy, Reason, Sight, State, Track
@@ -103,10 +103,16 @@ def _singled_out(state: State, node: str, now: float) -> str | None:
 def _passed_by(state: State, node: str, track: Track, now: float) -> str | None:
     """For a run of silence: endpoints that answered during it, and again now."""
     others = _others(state, node, state.policy.thresholds.fall, now)
-    if track.vouched_at > track.asked_at or not others:
+    if track.vouched_at > track.asked_at or not others or _chance(others.values()) ** track.run > _CHANCE:
         return None
-    lost = sum(map(health.loss, others.values())) / len(others)
-    return None if lost**track.run > _CHANCE else f"{', '.join(others)} answered meanwhile"
+    return f"{', '.join(others)} answered meanwhile"
+
+
+def _chance(others: Collection[Track]) -> float:
+    """That a probe is lost, as these endpoints saw it: half a loss more than was seen, as few probes prove little."""
+    asked = sum(other.samples for other in others)
+    answered = sum(other.history.bit_count() for other in others)
+    return (asked - answered + 0.5) / (asked + 1)
 
 
 def _others(state: State, node: str, count: int, now: float) -> Mapping[str, Track]:

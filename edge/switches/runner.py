@@ -115,7 +115,7 @@ class Runner:
         return [(step, step.plan(intent)) for step in self._steps if step.stage is not Stage.VERIFY]
 
     def _made_true(self, step: Step, intent: Intent) -> str:
-        settled_at = -math.inf
+        settled_at, trouble = -math.inf, None
         for attempt in self._tries(step):
             with attempt:
                 self._allowed(step, intent)
@@ -123,18 +123,14 @@ class Runner:
                 if not plan.calls and not plan.pending:
                     return self._done(step, intent, plan)
                 if step.stage is not Stage.VERIFY and self._now() >= settled_at:
-                    try:
-                        self._send(step, intent, plan)
-                    except CloudError as error:
-                        settled_at = self._settled_at(error.fault)
-                        raise
-                    settled_at = self._settled_at(None)
-                raise _NotYetError(step, plan)
+                    trouble = self._send(step, intent, plan)
+                    settled_at = self._settled_at(trouble)
+                raise trouble or _NotYetError(step, plan)
         raise AssertionError("tenacity returns or raises")
 
-    def _settled_at(self, fault: Fault | None) -> float:
+    def _settled_at(self, trouble: CloudError | None) -> float:
         """When what was sent may be sent again, should AWS not show it. What was throttled was not looked at."""
-        return -math.inf if fault is Fault.THROTTLED else self._now() + SETTLE_S
+        return -math.inf if trouble and trouble.fault is Fault.THROTTLED else self._now() + SETTLE_S
 
     def _tries(self, step: Step) -> Retrying:
         until = self._now() + self._pace.within_s(step.stage)
@@ -152,12 +148,16 @@ class Runner:
             reraise=True,
         )
 
-    def _send(self, step: Step, intent: Intent, plan: Plan) -> None:
-        """The calls that are missing, each once, while we may act."""
-        for call in plan.calls:
-            self._allowed(step, intent)
-            self._journal(intent.epoch, step.name, "begun", plan.evidence)
-            step.applied(intent, self._session.call(call))
+    def _send(self, step: Step, intent: Intent, plan: Plan) -> CloudError | None:
+        """The calls that are missing, each once, while we may act. Returns what went wrong."""
+        try:
+            for call in plan.calls:
+                self._allowed(step, intent)
+                self._journal(intent.epoch, step.name, "begun", plan.evidence)
+                step.applied(intent, self._session.call(call))
+        except CloudError as error:
+            return error
+        return None
 
     def _allowed(self, step: Step, intent: Intent) -> None:
         barred = self._permit(intent.epoch, self._session.settings.call_s)

@@ -3,9 +3,9 @@
 1.  epochs grow        an intent's epoch is above every epoch that was seen before; the floor never sinks
 2.  served = committed only an assignment that the store had, or said to have taken, is served, and epochs never go back
 3.  intent first       no stage runs before the store has its epoch's intent
-4.  in order           no move before a required fence succeeded in its epoch, no commit before each stage had its turn
+4.  in order           no move before a required fence succeeded in its epoch, no commit before all had a turn
 5.  one at a time      at most one stage runs, and at most one write is waited for
-6.  vetoes hold        by itself no switch opens against hold, pin, freeze, manual mode, the lease, the store, a conflict
+6.  vetoes hold        by itself no switch opens against hold, pin, freeze, manual mode, lease, store or conflict
 7.  leader only        without the lease: no intent, no stage, no commit
 8.  never without      an assignment, once known, is never lost
 9.  one reply          each word of an operator gets one reply, and nothing else does

@@ -3,9 +3,9 @@
 1 epochs grow; 2 served = committed; 3 intent first; 4 in order; 5 one at a time; 6 vetoes hold; 7 leader only;
 8 never without; 9 one reply; 10 future deadlines; 11 never stuck; 12 always explained; 13 time runs forward.
 
-The shells here are bad ones: outcomes come late, twice, of another epoch, or never; the store and AWS fail as they like;
-the lease goes and comes; people say everything at any time. Only what a shell promises is kept: one outcome at most for
-each effect, and the store takes an epoch only once.
+The shells here are bad ones: outcomes come late, twice, of another epoch, or never; the store and AWS fail as they
+like; the lease goes and comes; people say everything at any time. Only what a shell promises is kept: one outcome at
+most for each effect, and the store takes an epoch only once.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Every veto stands alone in one test: the live node is dead, the other is up, and only this one thing keeps the switch."""
+"""Every veto alone: the live node is dead, the other is up, and only this one thing stands against the switch."""
 
 import math
 from collections.abc import Callable

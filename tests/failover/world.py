@@ -24,6 +24,7 @@ from tests.failover.laws import Laws
 
 INTERVAL_S, TIMEOUT_S, RTT_S = 1.0, 0.5, 0.02
 T0 = 1000.0
+RESTLESS = 500  # effects in one moment; a switch makes about twenty
 
 POLICY = Policy(
     service="files.fs.corp.example",
@@ -73,7 +74,7 @@ class World:
 
     # --- beginning ---------------------------------------------------------------------------------------------------
 
-    def started(self, node: str | None = "a", epoch: int = 7, warm_s: float = 3.0) -> "World":
+    def started(self, node: str | None = "a", epoch: int = 7, warm_s: float = 30.0) -> "World":
         """With a committed assignment, and every endpoint seen."""
         self.hears(ev.Loaded(Assignment(node, epoch) if node else None))
         return self.probed().passes(warm_s)
@@ -105,8 +106,10 @@ class World:
     def settles(self) -> "World":
         """Every effect that is not slow is performed, and so is what follows."""
         kept: deque[ev.Effect] = deque()
+        done = 0
         while self._open:
-            effect = self._open.popleft()
+            effect, done = self._open.popleft(), done + 1
+            assert done < RESTLESS, "each effect leads to another"
             if isinstance(effect, self.slow):
                 kept.append(effect)
             elif (event := self._performed(effect)) is not None:

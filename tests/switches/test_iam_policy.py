@@ -8,7 +8,7 @@ from typing import Any
 from edge.failover.model import Stage
 from edge.switches.survey import survey
 from tests.cloud.script import Call
-from tests.switches.site import CHANGE, Site
+from tests.switches.site import CHANGE, Site, intent
 
 POLICY = Path(__file__).parents[2] / "deploy" / "iam-policy.json"
 DUAL = {"a": ("10.0.1.10", "2001:db8::a"), "b": ("10.0.1.11",)}
@@ -26,20 +26,15 @@ def listed(value: Any) -> set[str]:
 def everything(site: Site) -> Iterable[Call]:
     """All that the switches can do: there and back, by the address and by the name, with both families."""
     survey([site.address(), site.zone()])
+    runner = site.runner()
     for epoch, node in enumerate("ba", 1):
         for stage in Stage:
-            assert site.run(epoch, stage, node).fault is None
+            assert runner.run(intent(epoch, node), stage).fault is None
     for epoch, node in enumerate("ab", 3):
-        for call in site.zone(DUAL).batch(site_intent(epoch, node)).calls:
+        for call in site.zone(DUAL).batch(intent(epoch, node)).calls:
             site.session.call(call)
     site.session.read("sts", "get_caller_identity")
     return site.aws.calls()
-
-
-def site_intent(epoch: int, node: str) -> Any:
-    from tests.switches.site import intent
-
-    return intent(epoch, node)
 
 
 def test_the_policy_allows_the_calls_that_are_made_and_no_others(site: Site) -> None:

@@ -244,8 +244,9 @@ def test_a_change_that_stays_pending_ends_the_verification(site: Site) -> None:
     publish = route53.Publish(site.zone())
     steps = publish, route53.Verify(site.zone(), publish)
     assert site.runner(*steps).run(intent(1), Stage.PUBLISH).fault is None
+    begun = site.time.now()
     ended = site.runner(*steps).run(intent(1), Stage.VERIFY)
-    assert (ended.fault, site.time.now()) == (Fault.UNREACHABLE, pytest.approx(PACE.verify_s))
+    assert (ended.fault, site.time.now() - begun) == (Fault.UNREACHABLE, pytest.approx(PACE.verify_s))
     assert "PENDING" in ended.sentence
     assert site.sent(CHANGE) == 1
 
@@ -289,7 +290,7 @@ def test_a_newer_epoch_ends_the_stage_with_its_number(site: Site) -> None:
 
 
 def test_a_newer_epoch_that_comes_between_reading_and_sending_wins(site: Site) -> None:
-    site.journal.at_line = lambda _step, state: site.publish(9, "a") if site.sent(CHANGE) == 0 else None
+    site.journal.at_line = lambda *_: site.publish(9, "a") if site.sent(CHANGE) == 0 else None
     ended = site.run(3, Stage.PUBLISH)
     assert (ended.fault, ended.found_epoch) == (Fault.CONFLICT, 9)
     assert site.resolved() == [(0, "10.0.1.10")]
@@ -298,7 +299,7 @@ def test_a_newer_epoch_that_comes_between_reading_and_sending_wins(site: Site) -
 def test_a_batch_that_met_a_change_by_hand_is_made_anew(site: Site) -> None:
     site.publish(1, "a")
     hand = iter([lambda: site.change("UPSERT", "TXT", '"epoch=2 node=a"', name=f"_edge.{NAME}")])
-    site.journal.at_line = lambda _step, state: next(hand, lambda: None)()
+    site.journal.at_line = lambda *_: next(hand, lambda: None)()
     assert site.run(3, Stage.PUBLISH).fault is None
     assert [call.result for call in site.aws.calls(CHANGE)][-2:] == ["InvalidChangeBatch", "ok"]
     assert site.resolved() == [(0, "10.0.1.11")]
@@ -322,7 +323,7 @@ def test_a_batch_that_route53_never_takes_is_impossible(site: Site) -> None:
     call = Call("route53", "change_resource_record_sets", {"HostedZoneId": site.seeded.zone_id, "ChangeBatch": batch})
     ended = site.runner(Odd(lambda: Plan("as read", (call,)))).run(intent(1), Stage.MOVE)
     assert (ended.fault, ended.found_epoch) == (Fault.IMPOSSIBLE, 0)
-    assert "InvalidChangeBatch" in ended.sentence or "does not agree" in ended.sentence
+    assert "InvalidChangeBatch" in ended.sentence
 
 
 def test_a_fault_in_this_program_ends_the_stage_too(site: Site) -> None:

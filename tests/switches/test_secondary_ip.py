@@ -98,9 +98,7 @@ def test_an_address_outside_the_targets_subnet_can_not_move(site: Site) -> None:
 def test_a_node_that_was_terminated_hinders_nobody(site: Site) -> None:
     """Its interface is deleted with it; asked for by id, the whole describe once failed."""
     gone = site.seeded.a.interface
-    attached = site.hands.ec2.describe_network_interfaces(NetworkInterfaceIds=[gone])["NetworkInterfaces"][0]
-    attachment = attached["Attachment"]["AttachmentId"]
-    site.hands.ec2.detach_network_interface(AttachmentId=attachment, Force=True)
+    site.hands.ec2.terminate_instances(InstanceIds=[site.seeded.a.instance])
     site.hands.ec2.delete_network_interface(NetworkInterfaceId=gone)
     assert site.address().view().node is None
     assert site.run(1, Stage.FENCE).fault is None
@@ -123,7 +121,7 @@ def test_a_move_is_done_when_a_describe_shows_it(site: Site) -> None:
 
 
 def test_a_fence_that_the_describes_show_too_late_is_no_error(site: Site) -> None:
-    """Past the settling time it is sent again, which EC2 refuses: the address is not there. That is to be read again."""
+    """Past the settling time it is sent again, and EC2 refuses: the address is not there. That is to be read again."""
     site.aws.lag(address_s=HOUR_S)
     site.time.at_sleep = lambda at_s: site.aws.lag(address_s=0) if at_s > 2.5 else None
     assert site.run(1, Stage.FENCE).fault is None
