@@ -75,11 +75,15 @@ def test_the_unit_is_well_confined(unit: Path) -> None:
     """systemd's own score of 0 to 10, in tenths; an unconfined service has 9.6."""
     done = run("systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", unit)
     assert done.returncode == 0, done.stdout
+    assert {"User=edge", "ProtectSystem=strict", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE"} <= set(unit_lines())
+
+
+def unit_lines() -> list[str]:
+    return (ROOT / "deploy" / "edge.service").read_text().splitlines()
 
 
 def test_a_restart_of_the_controller_spares_the_dns_workers() -> None:
-    unit = (ROOT / "deploy" / "edge.service").read_text().splitlines()
-    assert {"KillMode=process", "Type=notify", "Restart=always", "StartLimitIntervalSec=0"} <= set(unit)
+    assert {"KillMode=process", "Type=notify", "Restart=always", "StartLimitIntervalSec=0"} <= set(unit_lines())
 
 
 # --- IAM --------------------------------------------------------------------------------------------------------------

@@ -130,22 +130,23 @@ def test_prometheus_accepts_the_dashboards_queries(expression: str, tmp_path: Pa
     assert done.returncode == 0, done.stderr
 
 
-# Each alert: its series when all is well, and when it is not; the values are one a minute (promtool's notation).
+# Each alert: its series when all is well (or not yet ill for long enough), and when it is not. One value a minute, in
+# promtool's notation: "0x7 1x2" is eight of 0, then three of 1.
 FIRING = {
     "EdgeFailover": ("edge_epoch{service='s'}", "7x20", "7x9 8x10"),
-    "EdgeHold": ("edge_hold{service='s',reason='path'}", "0 1 1 0x17", "0 1x20"),
+    "EdgeHold": ("edge_hold{service='s',reason='path'}", "0x7 1x2", "0 1x20"),
     "EdgeDisagreement": ("edge_disagreement_seconds{service='s'}", "60x20", "91x20"),
-    "EdgeViewDisagrees": ("edge_view_agrees{service='s',view='route53'}", "1 0 0 1x17", "1 0x20"),
-    "EdgePathDown": ("edge_path_up", "1x20", "0x20"),
-    "EdgeNodeDown": ("edge_node_health{service='s',node='a',state='down'}", "0 1 0x18", "1x20"),
-    "EdgeNoLease": ("edge_lease_held", "1x20", "0x20"),
-    "EdgeStoreDown": ("edge_store_up", "1x20", "0x20"),
+    "EdgeViewDisagrees": ("edge_view_agrees{service='s',view='route53'}", "1x6 0x3", "1 0x20"),
+    "EdgePathDown": ("edge_path_up", "1x9 0", "0x20"),
+    "EdgeNodeDown": ("edge_node_health{service='s',node='a',state='down'}", "0x8 1x1", "1x20"),
+    "EdgeNoLease": ("edge_lease_held", "1x9 0", "0x20"),
+    "EdgeStoreDown": ("edge_store_up", "1x9 0", "0x20"),
     "EdgeStaleAnswers": ("edge_answer_age_seconds", "30x20", "61+60x20"),
     "EdgeSilent": ("edge_dns_dropped_total{reason='unassigned'}", "5x20", "5+5x20"),
-    "EdgeCredentialsExpiring": ("edge_credentials_expiry_seconds", "601x20", "599x20"),
+    "EdgeCredentialsExpiring": ("edge_credentials_expiry_seconds", "601x9 599", "599x20"),
     "EdgeAwsErrors": ("edge_aws_errors_total{api='GetChange',code='throttled'}", "9x20", "0+1x20"),
     "EdgeReloadFailed": ("edge_config_reload_success", "1x20", "0x20"),
-    "EdgeAgentDown": ("up{job='edge'}", "1x20", "0x20"),
+    "EdgeAgentDown": ("up{job='edge'}", "1x9 0", "0x20"),
 }
 
 

@@ -175,7 +175,7 @@ CHANGES: dict[str, Callable[[World], object]] = {
     "hold_down": lambda w: w.says(ev.Promote("b", "kim", "test")),
     "lease": lambda w: w.hears(ev.LeaseSaid(Lease(True, w.now + 50.0, "edge-1"))),
     "override": lambda w: w.says(ev.Hold("kim", "maintenance", until=w.now + 50.0)),
-    "tracks": lambda w: None,
+    "tracks": lambda w: w.hears(ev.Elapsed()),
     "report": lambda w: w.hears(ev.Reported("edge-2", ev.Report(w.now, True, {}))),
 }
 

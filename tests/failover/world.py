@@ -1,11 +1,11 @@
 """A small world around one machine: endpoints that live or don't, a path, a store and AWS that do as they are told.
 
 A story reads: `world = World().started()`, something happens (`world.sees["a"] = SILENT`), time passes
-(`world.passes(10)`), and `world.told("committed")` or `world.state` say what became of it. Every step is held against the
-laws (laws.py), so each story tests them too.
+(`world.passes(10)`), and `world.told("committed")` or `world.state` say what became of it. Every step is held against
+the laws (laws.py), so each story tests them too.
 
-Probes are asked and answered in time: an answer comes after `rtt_s`, silence ends at the time-out, and what the path
-does in between counts. Effects are answered at once, in the order in which they came, unless `world.slow` has their type.
+Probes take their time: an answer comes after `RTT_S`, silence ends at the time-out. Effects are answered at once, in the
+order in which they came, unless `world.slow` has their type.
 """
 
 import heapq

@@ -39,9 +39,12 @@ class JumpingSelector(selectors.SelectSelector):
 
 @dataclass
 class Recorder:
-    """A kind whose probes take `takes_s`, and that notes when each began and how many ran at once."""
+    """A kind whose probes take `takes_s`, and `lingers_s` more when they are cancelled; notes when each began, and how
+    many ran at once.
+    """
 
     takes_s: float
+    lingers_s: float = 0.0
     began: list[float] = field(default_factory=list)
     running: int = 0
     most: int = 0
@@ -52,6 +55,9 @@ class Recorder:
         self.most = max(self.most, self.running)
         try:
             await asyncio.sleep(self.takes_s)
+        except asyncio.CancelledError:
+            await asyncio.sleep(self.lingers_s)
+            raise
         finally:
             self.running -= 1
         return FINE
@@ -142,7 +148,7 @@ def test_a_reload_keeps_the_schedule_of_what_did_not_change() -> None:
 
 
 def test_a_replaced_probe_has_ended_before_its_successor_begins() -> None:
-    recorder = Recorder(takes_s=0.8)
+    recorder = Recorder(takes_s=0.8, lingers_s=0.5)
     before = target(recorder.probe)
     prober = Prober([before], ignore, Random(1))
     run_for(prober, 21, lambda: prober.replace([replace(before, timeout_s=0.4)]))
