@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What the tests run for real. As root on Debian they are installed; without, the tests that need them are skipped.
-DEBIAN := samba smbclient unbound bind9 bind9-dnsutils iproute2 prometheus systemd
+DEBIAN := samba smbclient unbound bind9 bind9-dnsutils bind9-utils iproute2 prometheus systemd
 
 .PHONY: demo test lint check lab format clean
 

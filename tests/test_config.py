@@ -21,14 +21,13 @@ from edge.config import (
     Endpoint,
     FenceKind,
     ProbeKind,
-    _examine,
     detection_s,
-    duration_text,
     failover_budget,
     fastest_probe,
     load,
-    parse_duration,
 )
+from edge.config.reading import _examine
+from edge.durations import duration_text, parse_duration
 from edge.errors import ConfigError
 from edge.failover.model import Mode, OnOutage
 

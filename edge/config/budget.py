@@ -1,0 +1,78 @@
+"""The arithmetic: how long a failure takes to detect, and a fail-over at its worst."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edge.config.models import Aws, Config, Probe, Service
+from edge.config.values import FenceKind
+from edge.durations import duration_text
+from edge.failover.model import Mode
+
+# A stage of a switch tries again and again; the last try begins within these seconds (edge.switches.runner.Pace) after
+# a pause, and each of its calls may take its whole time-out: an address is described and changed; of Route 53 the zone
+# and its record sets are read and a batch is sent.
+_TRIES_S, _PAUSE_S = 3.0, 0.5
+_ADDRESS_CALLS, _ROUTE53_CALLS = 2, 3
+_COMMIT_S = 0.1  # the journal's and the store's fsync: 5-20 ms on a disk in order
+_FLIP_S = 0.05  # a new table of answers to every DNS worker, and their word that they have it
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    name: str
+    seconds: float
+    arithmetic: str
+
+
+def detection_s(probe: Probe) -> float:
+    """At worst: the node dies just after an answer, every pause is at the jitter's far end."""
+    return probe.interval_s * probe.fall * (1 + probe.jitter) + probe.timeout_s
+
+
+def detection_text(probe: Probe) -> str:
+    return (
+        f"interval {duration_text(probe.interval_s)} x fall {probe.fall} x {1 + probe.jitter:g} for jitter"
+        f" + timeout {duration_text(probe.timeout_s)} = {duration_text(detection_s(probe))}"
+    )
+
+
+def fastest_probe(config: Config) -> Probe:
+    """Its interval and time-out are the witnesses' too: as fresh as what they are compared with."""
+    return min((service.probe for service in config.services), key=lambda probe: probe.interval_s)
+
+
+def failover_budget(service: Service, config: Config) -> tuple[Term, ...]:
+    """From a node's death to its clients' right answer, at worst, in the order in which it happens."""
+    return (
+        Term("detect", detection_s(service.probe), detection_text(service.probe)),
+        *_decide_terms(service),
+        *(_aws_terms(service, config.aws) if config.aws else ()),
+        Term("answer", _FLIP_S, f"every DNS worker has the new table: {duration_text(_FLIP_S)}"),
+        Term("ttl", service.ttl_s, f"a forwarder may keep the old answer for {service.ttl_s} s"),
+    )
+
+
+def _decide_terms(service: Service) -> Iterator[Term]:
+    yield Term("decide", _COMMIT_S, f"the intent is on the disk: {duration_text(_COMMIT_S)}")
+    if service.mode is not Mode.AUTO:
+        yield Term("approve", math.inf, f'mode is "{service.mode.value}": a person decides, in their own time')
+
+
+def _aws_terms(service: Service, aws: Aws) -> Iterator[Term]:
+    secondary = service.switch.secondary_ip
+    if service.fence.kind is FenceKind.UNASSIGN:
+        yield _stage("fence", _TRIES_S, _ADDRESS_CALLS, aws)
+    if secondary:
+        yield _stage("move", secondary.deadline_s, _ADDRESS_CALLS, aws)
+    if service.switch.route53:
+        yield _stage("publish", _TRIES_S, _ROUTE53_CALLS, aws)
+
+
+def _stage(name: str, tries_s: float, calls: int, aws: Aws) -> Term:
+    seconds = tries_s + _PAUSE_S + calls * aws.call_s
+    last = (
+        f"{calls} calls x (connect {duration_text(aws.connect_timeout_s)} + read {duration_text(aws.read_timeout_s)})"
+    )
+    tries = f"tries begin within {duration_text(tries_s)} + pause {duration_text(_PAUSE_S)}"
+    return Term(name, seconds, f"{tries} + the last one's {last} = {duration_text(seconds)}")

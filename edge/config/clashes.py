@@ -1,0 +1,266 @@
+"""Clashes: keys that are right by themselves and wrong together."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from edge.config.budget import detection_s, detection_text
+from edge.config.models import Config, Endpoints, Node, Service
+from edge.config.values import Answer, FenceKind, ProbeKind, families
+from edge.durations import duration_text
+
+Loc = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """`keys` are all that the check has read; the first is the one to mend, and stands in the message."""
+
+    keys: tuple[Loc, ...]
+    text: str
+
+
+def _timing_keys(at: Loc, *words: str) -> tuple[Loc, ...]:
+    return (*((*at, "probe", word) for word in words), (*at, "profile"))
+
+
+def _timeout_fits(at: Loc, service: Service) -> Iterator[Clash]:
+    probe = service.probe
+    if probe.timeout_s > probe.interval_s:
+        timeout, interval = duration_text(probe.timeout_s), duration_text(probe.interval_s)
+        text = f"{timeout} is longer than interval {interval}: the next probe would be due before this one ended"
+        yield Clash(_timing_keys(at, "timeout", "interval"), f"{text}; at most {interval}")
+
+
+def _hold_down_outlasts_detection(at: Loc, service: Service) -> Iterator[Clash]:
+    if service.hold_down_s < detection_s(service.probe):
+        text = (
+            f"{duration_text(service.hold_down_s)} is shorter than the time to detect a failure"
+            f" ({detection_text(service.probe)}): the next switch could come before the new node was judged"
+        )
+        keys = _timing_keys(at, "interval", "fall", "jitter", "timeout")
+        yield Clash(((*at, "hold_down"), *keys), text)
+
+
+def _leaky_above_fall(at: Loc, service: Service) -> Iterator[Clash]:
+    leaky, fall = service.probe.leaky, service.probe.fall
+    if 0 < leaky < fall:
+        text = f"{leaky} is full before fall {fall} failures in a row are seen; at least {fall}, or 0 for off"
+        yield Clash(_timing_keys(at, "leaky", "fall"), text)
+
+
+def _tcp_port_known(at: Loc, service: Service) -> Iterator[Clash]:
+    probe = service.probe
+    if probe.kind is ProbeKind.TCP and "port" not in probe.model_fields_set:
+        yield Clash(((*at, "probe", "port"), (*at, "probe", "kind")), "missing: tcp has no port of its own")
+
+
+def _nodes_enough(at: Loc, service: Service) -> Iterator[Clash]:
+    if len(service.nodes) < 2:
+        text = f"{len(service.nodes)} node(s): a fail-over needs two, each a [[service.node]]"
+        yield Clash(((*at, "node"),), text)
+
+
+def _nodes_distinct(at: Loc, service: Service) -> Iterator[Clash]:
+    for (i, one), (j, other) in itertools.combinations(enumerate(service.nodes), 2):
+        if one.name == other.name:
+            yield Clash(_both(at, i, j, "name"), f'"{other.name}" is also the name of node[{i}]')
+        for address in set(one.addresses) & set(other.addresses):
+            yield Clash(_both(at, i, j, "address"), f'"{address}" is also an address of node "{one.name}"')
+        if one.interface and one.interface == other.interface:
+            yield Clash(_both(at, i, j, "interface"), f'"{one.interface}" is also node "{one.name}"\'s')
+
+
+def _both(at: Loc, i: int, j: int, key: str) -> tuple[Loc, ...]:
+    return ((*at, "node", j, key), (*at, "node", i, key))
+
+
+def _nodes_of_one_family(at: Loc, service: Service) -> Iterator[Clash]:
+    for (i, one), (j, other) in itertools.pairwise(enumerate(service.nodes)):
+        if families(one.addresses) != families(other.addresses):
+            have = f'node "{one.name}" has {_family_text(one)} and node "{other.name}" {_family_text(other)}'
+            yield Clash(_both(at, i, j, "address"), f"{have}: a switch would take an address family away")
+
+
+def _family_text(node: Node) -> str:
+    return " and ".join(f"IPv{version}" for version in sorted(families(node.addresses)))
+
+
+def _secondary_answer_exists(at: Loc, service: Service) -> Iterator[Clash]:
+    if service.answer is Answer.SECONDARY and service.switch.secondary_ip is None:
+        text = '"secondary" needs [service.switch.secondary_ip] with the address that moves'
+        yield Clash(((*at, "answer"), (*at, "switch")), text)
+
+
+def _secondary_is_movable(at: Loc, service: Service) -> Iterator[Clash]:
+    secondary = service.switch.secondary_ip
+    if secondary is None:
+        return
+    key = (*at, "switch", "secondary_ip", "address")
+    if families((secondary.address,)) == {6}:
+        yield Clash((key,), f'"{secondary.address}": AssignPrivateIpAddresses moves IPv4 addresses only')
+    for j, node in enumerate(service.nodes):
+        if secondary.address in node.addresses:
+            text = f'"{secondary.address}" is node "{node.name}"\'s own address; the secondary one is a third'
+            yield Clash((key, (*at, "node", j, "address")), text)
+
+
+def _secondary_has_interfaces(at: Loc, service: Service) -> Iterator[Clash]:
+    if service.switch.secondary_ip is None:
+        return
+    for j, node in enumerate(service.nodes):
+        for word, value in (("interface", node.interface), ("subnet", node.subnet)):
+            if value is None:
+                keys = ((*at, "node", j, word), (*at, "switch"))
+                yield Clash(keys, f"missing: switch.secondary_ip needs the {word}")
+
+
+def _secondary_in_one_subnet(at: Loc, service: Service) -> Iterator[Clash]:
+    subnets = sorted({node.subnet for node in service.nodes if node.subnet})
+    if service.switch.secondary_ip is not None and len(subnets) > 1:
+        text = f"the nodes are in {', '.join(subnets)}: an address cannot leave its subnet; use switch.route53"
+        keys = [(*at, "node", j, "subnet") for j in range(len(service.nodes))]
+        yield Clash(((*at, "switch", "secondary_ip"), *keys), text)
+
+
+def _fence_can_work(at: Loc, service: Service) -> Iterator[Clash]:
+    fence = service.fence
+    if fence.kind is FenceKind.UNASSIGN and service.switch.secondary_ip is None:
+        text = '"unassign" takes the secondary address away, so it needs [service.switch.secondary_ip]'
+        yield Clash(((*at, "fence", "kind"), (*at, "switch")), text)
+    if fence.kind is FenceKind.NONE and fence.required:
+        text = 'true, but fence.kind is "none": no switch could ever happen'
+        yield Clash(((*at, "fence", "required"), (*at, "fence", "kind")), text)
+
+
+def _freeze_has_length(at: Loc, service: Service) -> Iterator[Clash]:
+    for i, freeze in enumerate(service.freezes):
+        if freeze.start == freeze.end:
+            key = (*at, "freeze", i)
+            text = f"start and end are both {freeze.start:%H:%M}; for a whole day write two windows"
+            yield Clash(((*key, "end"), (*key, "start")), text)
+
+
+def _services_there(config: Config) -> Iterator[Clash]:
+    if not config.services:
+        yield Clash((("service",),), "missing: at least one [[service]]")
+
+
+def _services_distinct(config: Config) -> Iterator[Clash]:
+    for (i, one), (j, other) in itertools.combinations(enumerate(config.services), 2):
+        if one.name == other.name:
+            keys: tuple[Loc, ...] = (("service", j, "name"), ("service", i, "name"))
+            yield Clash(keys, f'"{other.name}" is also the name of service[{i}]')
+        yield from _secondaries_distinct(i, one, j, other)
+
+
+def _secondaries_distinct(i: int, one: Service, j: int, other: Service) -> Iterator[Clash]:
+    key = ("switch", "secondary_ip", "address")
+    mine, theirs = one.switch.secondary_ip, other.switch.secondary_ip
+    if mine and theirs and mine.address == theirs.address:
+        text = f'"{mine.address}" also moves with service[{i}]: two decisions would pull at one address'
+        yield Clash((("service", j, *key), ("service", i, *key)), text)
+
+
+def _services_inside_zone(config: Config) -> Iterator[Clash]:
+    for i, service in enumerate(config.services):
+        key = ("service", i, "name")
+        if not service.name.endswith(f".{config.zone.name}"):
+            text = f'"{service.name}" is not below the zone "{config.zone.name}"'
+            yield Clash((key, ("zone", "name")), text)
+        if service.name in config.zone.nameservers:
+            yield Clash((key, ("zone", "nameservers")), f'"{service.name}" is also a nameserver of the zone')
+
+
+def _nameservers_have_glue(config: Config) -> Iterator[Clash]:
+    for name, addresses in config.zone.nameservers.items():
+        keys: tuple[Loc, ...] = (("zone", "nameservers", name), ("zone", "name"))
+        inside = name == config.zone.name or name.endswith(f".{config.zone.name}")
+        if inside and not addresses:
+            yield Clash(keys, "is inside the zone, so only we can tell its address: list it (RFC 1034 4.2.1)")
+        if addresses and not inside:
+            yield Clash(keys, "is outside the zone, so its address is another zone's to tell: write []")
+
+
+def _listeners_distinct(config: Config) -> Iterator[Clash]:
+    listen = config.dns.listen
+    for endpoint in sorted({endpoint for endpoint in listen if listen.count(endpoint) > 1}):
+        yield Clash((("dns", "listen"),), f'"{endpoint}" is listed twice')
+    if config.http.listen in listen:
+        text = f'"{config.http.listen}" is also in dns.listen, which answers TCP there'
+        yield Clash((("http", "listen"), ("dns", "listen")), text)
+
+
+def _witnesses_apart(config: Config) -> Iterator[Clash]:
+    for (w, witness), (at, node) in itertools.product(enumerate(config.path.witnesses), _nodes(config)):
+        key = ("path", "witness", w)
+        if witness.name == node.name:
+            yield Clash(((*key, "name"), (*at, "name")), f'"{witness.name}" is also the name of a node')
+        if witness.tcp.address in node.addresses:
+            text = f'"{witness.tcp}" is node "{node.name}": a witness that dies with a node proves nothing'
+            yield Clash(((*key, "tcp"), (*at, "address")), text)
+
+
+def _nodes(config: Config) -> Iterator[tuple[Loc, Node]]:
+    for i, service in enumerate(config.services):
+        for j, node in enumerate(service.nodes):
+            yield ("service", i, "node", j), node
+
+
+def _witnesses_distinct(config: Config) -> Iterator[Clash]:
+    for (i, one), (j, other) in itertools.combinations(enumerate(config.path.witnesses), 2):
+        if one.name == other.name:
+            keys: tuple[Loc, ...] = (("path", "witness", j, "name"), ("path", "witness", i, "name"))
+            yield Clash(keys, f'"{other.name}" is also the name of witness[{i}]')
+
+
+def _aws_known(config: Config) -> Iterator[Clash]:
+    for i, service in enumerate(config.services):
+        if service.switch and config.aws is None:
+            keys: tuple[Loc, ...] = (("aws",), ("service", i, "switch"))
+            yield Clash(keys, f"missing: service[{i}].switch needs [aws] with the region")
+
+
+def _aws_found_without_us(config: Config) -> Iterator[Clash]:
+    """A switch must not wait for an answer that depends on the switch."""
+    for word, url in config.aws.endpoints if config.aws else Endpoints():
+        host = (urlsplit(url).hostname or "") if url else ""
+        if f".{host}".endswith(f".{config.zone.name}"):
+            text = f'"{host}" is a name of our own zone: AWS must be found while we do not answer'
+            yield Clash((("aws", "endpoints", word), ("zone", "name")), text)
+
+
+_SERVICE_CHECKS: tuple[Callable[[Loc, Service], Iterator[Clash]], ...] = (
+    _timeout_fits,
+    _hold_down_outlasts_detection,
+    _leaky_above_fall,
+    _tcp_port_known,
+    _nodes_enough,
+    _nodes_distinct,
+    _nodes_of_one_family,
+    _secondary_answer_exists,
+    _secondary_is_movable,
+    _secondary_has_interfaces,
+    _secondary_in_one_subnet,
+    _fence_can_work,
+    _freeze_has_length,
+)
+_CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (
+    _services_there,
+    _services_distinct,
+    _services_inside_zone,
+    _nameservers_have_glue,
+    _listeners_distinct,
+    _witnesses_apart,
+    _witnesses_distinct,
+    _aws_known,
+    _aws_found_without_us,
+)
+
+
+def clashes_of(config: Config) -> Iterator[Clash]:
+    for check in _CHECKS:
+        yield from check(config)
+    for (i, service), service_check in itertools.product(enumerate(config.services), _SERVICE_CHECKS):
+        yield from service_check(("service", i), service)

@@ -1,0 +1,280 @@
+"""The models: every key of the file with its type, its default, and the reason for the default.
+
+They use the TOML's keys as aliases (`interval`) and say the unit in the attribute's name (`interval_s`).
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
+
+from edge.config.values import (
+    Address,
+    Addresses,
+    Answer,
+    ConcreteSocket,
+    Count,
+    Day,
+    Deny,
+    Duration,
+    Endpoint,
+    FenceKind,
+    Name,
+    Port,
+    Prefix,
+    ProbeKind,
+    Profile,
+    Socket,
+    StoreKind,
+    Ttl,
+    Url,
+    Word,
+    rname_of,
+    socket_path,
+    some,
+    time_of_day,
+    timezone_of,
+)
+from edge.failover.model import Authority, Mode, OnOutage
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Agent(Model):
+    name: Word = Field(examples=["edge-1"])
+    state_dir: Path = Path("/var/lib/edge")
+
+
+class Control(Model):
+    socket: Annotated[Path, AfterValidator(socket_path)] = Path("/run/edge/edge.sock")
+
+
+# RFC 1918, 4193, 1122 3.2.1.3: forgetting `allow_query` must not make a responder that is open to all.
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128")
+
+
+class Dns(Model):
+    listen: Annotated[tuple[ConcreteSocket, ...], AfterValidator(some)] = Field(examples=[["192.0.2.53:53"]])
+    workers: Annotated[StrictInt, Field(ge=1, le=64)] = 1
+    allow_query: tuple[Prefix, ...] = tuple(map(ip_network, _PRIVATE))
+    trusted_forwarders: tuple[Prefix, ...] = ()
+    # A refusal tells a scanner that something is here, and goes to whatever source address the query claimed.
+    deny: Deny = Deny.DROP
+
+
+class Http(Model):
+    listen: Socket = Endpoint("127.0.0.1", 9353)
+
+
+_NAMESERVERS = {"ns1.fs.corp.example": ["192.0.2.53"]}
+
+
+class Zone(Model):
+    name: Name = Field(examples=["fs.corp.example"])
+    nameservers: Annotated[Mapping[Name, tuple[Address, ...]], AfterValidator(some)] = Field(examples=[_NAMESERVERS])
+    contact: Annotated[str, BeforeValidator(rname_of)] | None = None
+    # A service's own address is never negative, and the missing AAAA of an IPv4 service doesn't change at a
+    # switch. Five seconds halve the load of such questions and hide a new name for no longer than that.
+    negative_ttl_s: Annotated[Ttl, Field(le=300)] = Field(5, alias="negative_ttl")
+    # The nameservers move when an agent is rebuilt: five minutes later every forwarder has the new address.
+    ns_ttl_s: Ttl = Field(300, alias="ns_ttl")
+
+    @property
+    def rname(self) -> str:
+        """The SOA's mailbox; RFC 2142 7 names the default."""
+        return self.contact or f"hostmaster.{self.name}"
+
+
+class Endpoints(Model):
+    """Interface endpoints of the VPC, or an emulator; without them boto3's rules hold (AWS_ENDPOINT_URL)."""
+
+    route53: Url | None = None
+    ec2: Url | None = None
+    sts: Url | None = None
+
+
+class Aws(Model):
+    region: StrictStr = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["ap-northeast-1"])
+    # botocore waits 60 s + 60 s, five times over. A handshake across an ocean takes 0.3 s.
+    connect_timeout_s: Duration = Field(1.0, alias="connect_timeout")
+    read_timeout_s: Duration = Field(3.0, alias="read_timeout")
+    # Route 53 grants the whole account five requests a second (DNSLimitations): two in 30 s are 1 % of it.
+    views_interval_s: Duration = Field(30.0, alias="views_interval")
+    endpoints: Endpoints = Endpoints()
+
+    @property
+    def call_s(self) -> float:
+        """One call at its worst. botocore counts the connect time-out anew for each address of a name."""
+        return self.connect_timeout_s + self.read_timeout_s
+
+
+class Store(Model):
+    kind: StoreKind = StoreKind.SQLITE
+
+
+class Witness(Model):
+    name: Word = Field(examples=["witness"])
+    tcp: Socket = Field(examples=["192.0.2.5:443"])
+
+
+class PathCheck(Model):
+    # Past one lost probe in five the line is ill, not a node; a line that loses one in ten fails three in a
+    # row once in a thousand and may still be judged by.
+    loss_limit: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.2
+    witnesses: tuple[Witness, ...] = Field((), alias="witness")
+
+
+class Probe(Model):
+    kind: ProbeKind = Field(examples=["smb"])
+    port: Port = 445  # SMB's own ([MS-SMB2] 2.1); a tcp probe must say its port
+    interval_s: Duration = Field(1.0, alias="interval")
+    timeout_s: Duration = Field(0.5, alias="timeout")
+    fall: Count = 3
+    rise: Count = 2
+    # A failure adds 1 and a success takes 1/4, so only a node that fails more than one probe in five ever
+    # fills it, even if it never fails `fall` times in a row. 0 switches it off.
+    leaky: Annotated[StrictInt, Field(ge=0, le=1000)] = 6
+    # Agents and nodes drift apart instead of probing in step.
+    jitter: Annotated[StrictFloat, Field(ge=0, le=0.5)] = 0.1
+
+
+class Node(Model):
+    name: Word = Field(examples=["node"])
+    addresses: Addresses = Field(alias="address", examples=["192.0.2.10"])
+    port: Port | None = None
+    instance: StrictStr | None = Field(None, pattern=r"^i-[0-9a-f]{8,17}$", examples=["i-0123456789abcdef0"])
+    interface: StrictStr | None = Field(None, pattern=r"^eni-[0-9a-f]{8,17}$", examples=["eni-0123456789abcdef0"])
+    subnet: StrictStr | None = Field(None, pattern=r"^subnet-[0-9a-f]{8,17}$", examples=["subnet-0123456789abcdef0"])
+
+
+class Route53(Model):
+    zone_id: StrictStr = Field(pattern=r"^[A-Z0-9]{1,32}$", examples=["Z0123456789EXAMPLE"])
+
+
+class SecondaryIp(Model):
+    address: Address = Field(examples=["192.0.2.100"])
+    # AssignPrivateIpAddresses is asynchronous and AWS promises no time; past this the move counts as failed.
+    deadline_s: Duration = Field(10.0, alias="deadline")
+
+
+class Switch(Model):
+    route53: Route53 | None = None
+    secondary_ip: SecondaryIp | None = None
+
+    def __bool__(self) -> bool:
+        return self.route53 is not None or self.secondary_ip is not None
+
+
+class Fence(Model):
+    kind: FenceKind = FenceKind.NONE
+    required: StrictBool = False  # left out, it is true wherever there is a fence
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_what_exists(cls, given: Any) -> Any:
+        exists = isinstance(given, dict) and given.get("kind", FenceKind.NONE) != FenceKind.NONE
+        return {"required": True, **given} if exists else given
+
+
+class Freeze(Model):
+    """A window of wall-clock time, in a place's own time, in which nothing switches by itself."""
+
+    name: StrictStr = Field(examples=["window"])
+    days: Annotated[tuple[Day, ...], AfterValidator(some)] = tuple(Day)
+    start: Annotated[time, PlainValidator(time_of_day)] = Field(examples=["22:00"])
+    end: Annotated[time, PlainValidator(time_of_day)] = Field(examples=["02:00"])
+    timezone: Annotated[ZoneInfo, PlainValidator(timezone_of)] = Field(examples=["UTC"])
+
+    def covers(self, at: datetime) -> bool:
+        """Whether the aware `at` lies in it. A window over midnight belongs to the day of its start."""
+        local = at.astimezone(self.timezone)
+        if self.start < self.end:
+            return self._on(local) and self.start <= local.time() < self.end
+        after_midnight = self._on(local - timedelta(days=1)) and local.time() < self.end
+        return after_midnight or (self._on(local) and self.start <= local.time())
+
+    def _on(self, local: datetime) -> bool:
+        return tuple(Day)[local.weekday()] in self.days
+
+
+# What a profile sets; a key that the service gives itself overrides it.
+#   fast:    0.86 s to detect; for a quiet line: 200 ms are ten round trips of a line of 20 ms.
+#   default: 3.8 s to detect, what people know from VRRP (keepalived's default: 3.6 s).
+#   careful: 12 s to detect; the hold-down outlasts the hold time of a BGP session on Direct Connect (90 s).
+_PROFILES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "fast": {
+        "probe": {"interval": "200ms", "timeout": "200ms", "fall": 3, "rise": 5},
+        "service": {"hold_down": "10s"},
+    },
+    "default": {
+        "probe": {"interval": "1s", "timeout": "500ms", "fall": 3, "rise": 2},
+        "service": {"hold_down": "30s"},
+    },
+    "careful": {
+        "probe": {"interval": "2s", "timeout": "1s", "fall": 5, "rise": 5},
+        "service": {"hold_down": "2m"},
+    },
+}
+
+
+class Service(Model):
+    name: Name = Field(examples=["service.fs.corp.example"])
+    # Each forwarder measured keeps an answer for its TTL, and none at 0 (two need a setting for it).
+    ttl_s: Annotated[StrictInt, Field(ge=0, le=300)] = Field(0, alias="ttl")
+    mode: Mode = Mode.AUTO
+    authority: Authority = Authority.AGENT
+    profile: Profile = Profile.DEFAULT
+    answer: Answer = Answer.NODE
+    hold_down_s: Duration = Field(30.0, alias="hold_down")
+    # The fourth within the hour is a flapping node or line: people decide then.
+    switches_per_hour: Count = 3
+    # Route 53's control plane is in one Region, and AWS advises against a recovery that waits for it
+    # (aws-fault-isolation-boundaries). What fencing requires is required all the same.
+    on_aws_outage: OnOutage = OnOutage.ANSWER
+    probe: Probe = Field(examples=[{"kind": "smb"}])
+    nodes: tuple[Node, ...] = Field((), alias="node")
+    switch: Switch = Switch()
+    fence: Fence = Fence()
+    freezes: tuple[Freeze, ...] = Field((), alias="freeze")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_profile(cls, given: Any) -> Any:
+        word = given.get("profile", Profile.DEFAULT) if isinstance(given, dict) else None
+        profile = _PROFILES.get(word) if isinstance(word, str) else None
+        if profile is None or not isinstance(given.get("probe"), dict):
+            return given
+        return {**profile["service"], **given, "probe": {**profile["probe"], **given["probe"]}}
+
+    def port(self, node: Node) -> int:
+        return node.port or self.probe.port
+
+
+class Config(Model):
+    agent: Agent = Field(examples=[{"name": "edge-1"}])
+    control: Control = Control()
+    dns: Dns = Field(examples=[{"listen": ["192.0.2.53:53"]}])
+    http: Http = Http()
+    zone: Zone = Field(examples=[{"name": "fs.corp.example", "nameservers": _NAMESERVERS}])
+    aws: Aws | None = None
+    store: Store = Store()
+    path: PathCheck = PathCheck()
+    services: tuple[Service, ...] = Field((), alias="service")
