@@ -1,4 +1,4 @@
-"""How the package hangs together (docs/design.md, "Modules"), read from the source: imports inside functions count too."""
+"""How the package hangs together (docs/design.md, "Modules"), read from the source: imports in functions count too."""
 
 import ast
 from collections.abc import Iterator

@@ -11,7 +11,9 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +29,8 @@ DEFAULT_CONFIG = "/etc/edge/edge.toml"
 
 def main() -> None:
     arguments = _arguments()
+    leaving = threading.Event()  # SIGTERM from now on, until the event loop has a handler of its own
+    signal.signal(signal.SIGTERM, lambda *_: leaving.set())
     try:
         config = load(arguments.config)
         if arguments.check:
@@ -38,14 +42,14 @@ def main() -> None:
         sys.exit("\n".join(error.problems))
     except EdgeError as error:
         sys.exit(f"edged: {error}")
-    _end(_live(awake))
+    _end(_live(awake, leaving))
 
 
-def _live(awake: Awake) -> int:
+def _live(awake: Awake, leaving: threading.Event) -> int:
     from edge.agent.live import live
 
     try:
-        return asyncio.run(live(awake))
+        return asyncio.run(live(awake, leaving))
     except EdgeError as error:
         print(f"edged: {error}", file=sys.stderr)
         return 1

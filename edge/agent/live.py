@@ -11,6 +11,7 @@ Who tells whom:
 import asyncio
 import logging
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
@@ -359,18 +360,19 @@ def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
         raise ConfigError(problems)
 
 
-async def live(awake: Awake) -> int:
-    """Runs the agent until SIGTERM or SIGINT. Returns the exit status; ControlError where a port can't be opened."""
-    agent, http = Live(awake), awake.config.http.listen
+async def live(awake: Awake, leaving: threading.Event) -> int:
+    """Runs the agent until SIGTERM or SIGINT, or not at all if `leaving` is set by now. Returns the exit status; ControlError where a port can't be opened."""
+    agent, http, ended = Live(awake), awake.config.http.listen, asyncio.Event()
+    _on_signals(agent, ended)
+    if leaving.is_set():
+        ended.set()
     async with AsyncExitStack() as ends:
         ends.push_async_callback(agent.stop)
         await agent.begin()
         ends.push_async_callback((await serve_control(agent, awake.config.control.socket)).cleanup)
         ends.push_async_callback((await serve_http(agent, agent.metrics, http.address, http.port)).cleanup)
-        ended = asyncio.Event()
         running = asyncio.create_task(agent.run())
         running.add_done_callback(lambda _: ended.set())
-        _on_signals(agent, ended)
         notify("READY=1")
         await ended.wait()
         notify("STOPPING=1")

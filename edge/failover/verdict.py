@@ -53,7 +53,7 @@ def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]
     old = state.tracks.get(seen.endpoint, _UNSEEN)
     track = health.observe(old, seen, state.policy.thresholds, now)
     others = {name: other for name, other in state.tracks.items() if name != seen.endpoint}
-    if seen.in_time:
+    if seen.answered:
         others = {name: health.vouched(other, track.asked_at, now) for name, other in others.items()}
     return {**others, seen.endpoint: track}
 

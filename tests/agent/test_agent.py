@@ -220,6 +220,15 @@ def test_sigterm_ends_within_its_time_and_nothing_is_left(running: Site) -> None
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
 
 
+def test_sigterm_at_any_moment_of_the_start_leaves_nothing_behind(site: Site) -> None:
+    """Also in the first tenths of a second, when the workers run and the event loop does not."""
+    for delay_s in (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2):
+        site.start()
+        time.sleep(delay_s)
+        site.terminate()
+        site.until("nobody answers", lambda: site.answer("SOA", "fs.corp.example") == ("silence",))
+
+
 def test_a_second_agent_on_the_same_state_is_refused(running: Site) -> None:
     command = [sys.executable, "-m", "edge.agent.daemon", "--config", str(running.file)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +54,8 @@ def main() -> None:
     parser = argparse.ArgumentParser("demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave everything running at the end, until ^C")
     keep = parser.parse_args().keep
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins with it ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         aws = stack.enter_context(Emulator())
         stand_ins = {node: stack.enter_context(_stand_in(address)) for node, address in NODES.items()}

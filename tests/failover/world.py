@@ -4,8 +4,8 @@ A story reads: `world = World().started()`, something happens (`world.sees["a"] 
 (`world.passes(10)`), and `world.told("committed")` or `world.state` say what became of it. Every step is held against
 the laws (laws.py), so each story tests them too.
 
-Probes take their time: an answer comes after `RTT_S`, silence ends at the time-out. Effects are answered at once, in the
-order in which they came, unless `world.slow` has their type.
+Probes take their time: an answer comes after `RTT_S`, silence ends at the time-out. Effects are answered at once, in
+the order in which they came, unless `world.slow` has their type.
 """
 
 import heapq
@@ -74,7 +74,7 @@ class World:
 
     # --- beginning ---------------------------------------------------------------------------------------------------
 
-    def started(self, node: str | None = "a", epoch: int = 7, warm_s: float = 30.0) -> "World":
+    def started(self, node: str | None = "a", epoch: int = 7, warm_s: float = 3.0) -> "World":
         """With a committed assignment, and every endpoint seen."""
         self.hears(ev.Loaded(Assignment(node, epoch) if node else None))
         return self.probed().passes(warm_s)
