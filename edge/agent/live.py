@@ -361,7 +361,10 @@ def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
 
 
 async def live(awake: Awake, leaving: threading.Event) -> int:
-    """Runs the agent until SIGTERM or SIGINT, or not at all if `leaving` is set by now. Returns the exit status; ControlError where a port can't be opened."""
+    """Runs the agent until SIGTERM or SIGINT, or not at all if `leaving` is set by now. Returns the exit status.
+
+    ControlError where a port can't be opened.
+    """
     agent, http, ended = Live(awake), awake.config.http.listen, asyncio.Event()
     _on_signals(agent, ended)
     if leaving.is_set():

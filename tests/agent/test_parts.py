@@ -1,0 +1,101 @@
+"""The agent's small parts: what the DNS side and the machine are told, views, the log, the service manager."""
+
+import json
+import logging
+import socket
+from pathlib import Path
+
+import pytest
+
+from edge.agent import answers, build, views
+from edge.agent.logs import JsonFormatter
+from edge.agent.systemd import notify
+from edge.config import Config, load
+from edge.errors import StoreError
+from edge.failover.model import Assignment, Stage
+from edge.history import Line
+from edge.switches.contract import View
+
+CONFIGS = Path(__file__).parents[2] / "config"
+
+
+@pytest.fixture
+def both() -> Config:
+    """The example with a secondary address, a fence and Route 53."""
+    return load(CONFIGS / "both.toml")
+
+
+def test_a_service_without_an_assignment_has_no_address(both: Config) -> None:
+    (record,) = answers.zone(both, {}).services
+    assert (record.addresses, record.node, record.epoch) == ((), None, None)
+
+
+def test_the_serial_grows_with_every_epoch(both: Config) -> None:
+    name = both.services[0].name
+    nodes = both.services[0].nodes
+    serials = [answers.zone(both, {name: Assignment(nodes[0].name, epoch)}).serial for epoch in (1, 2, 7)]
+    assert serials == sorted(set(serials))
+
+
+def test_the_stages_are_those_that_have_steps(both: Config) -> None:
+    assert build.stages(both.services[0]) == frozenset(Stage)
+    only_dns = load(CONFIGS / "multi-az-route53.toml").services[0]
+    assert build.stages(only_dns) == {Stage.PUBLISH, Stage.VERIFY}
+
+
+def test_the_answer_is_the_moving_address_where_that_is_wanted() -> None:
+    service = load(CONFIGS / "one-subnet-secondary.toml").services[0]
+    moving = service.switch.secondary_ip
+    assert moving is not None
+    assert set(answers.answers(service).values()) == {(moving.address,)}
+
+
+class Points:
+    """A side that says what it was made with."""
+
+    name = "side"
+
+    def __init__(self, node: str | None, epoch: int, *, readable: bool = True) -> None:
+        self._view = View(node, epoch, "read")
+        self._readable = readable
+
+    def view(self) -> View:
+        if not self._readable:
+            raise StoreError("can't be read")
+        return self._view
+
+
+@pytest.mark.parametrize(
+    ("side", "agrees"),
+    [
+        (Points("b", 2), True),
+        (Points("b", 0), True),
+        (Points("b", 1), False),
+        (Points("a", 2), False),
+        (Points(None, 2), False),
+        (Points("b", 2, readable=False), None),
+    ],
+)
+def test_a_view_agrees_by_node_and_epoch_and_is_unknown_where_it_can_not_be_read(
+    side: Points, agrees: bool | None
+) -> None:
+    assert views.agrees(views.read(side, now=1.0), Assignment("b", 2)) is agrees
+
+
+def test_notify_reaches_the_service_manager_and_is_silent_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    notify("READY=1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notify("READY=1")
+        assert manager.recv(64) == b"READY=1"
+
+
+def test_a_line_of_the_log_is_json_with_what_was_told() -> None:
+    record = logging.LogRecord("edge", logging.INFO, "", 0, "%s moved", ("files",), None)
+    record.line = Line("files", 0.0, "committed", "files moved", 3, "edge", None)
+    said = json.loads(JsonFormatter().format(record))
+    assert (said["message"], said["kind"], said["epoch"], said["who"]) == ("files moved", "committed", 3, "edge")
