@@ -27,6 +27,7 @@ class Fault(Enum):
     UNREACHABLE = "unreachable"
     CONFLICT = "conflict"
     IMPOSSIBLE = "impossible"
+    BARRED = "barred"  # not sent: we may not act now
 
 
 class EdgeError(Exception):

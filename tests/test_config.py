@@ -294,7 +294,7 @@ ONE_MISTAKE = [
         'hold_down = "3s"',
         (
             "service[0].hold_down: 3s is shorter than the time to detect a failure "
-            "(interval 1s x fall 3 x 1.1 for jitter + timeout 500ms = 3.8s)"
+            "(interval 1s x (fall 3 + 1 to prove that the path works) x 1.1 for jitter + timeout 500ms = 4.9s)"
         ),
     ),
     ("fall = 3", "fall = 7", "service[0].probe.leaky: 6 is full before fall 7"),
@@ -492,7 +492,7 @@ def test_what_has_no_unit_is_no_duration(text: object) -> None:
 
 
 def test_detection_at_its_worst(read: Read) -> None:
-    assert detection_s(read(RIGHT).services[0].probe) == pytest.approx(1.0 * 3 * 1.1 + 0.5)
+    assert detection_s(read(RIGHT).services[0].probe) == pytest.approx(1.0 * (3 + 1) * 1.1 + 0.5)
 
 
 def test_witnesses_follow_the_fastest_probe(read: Read) -> None:
@@ -505,7 +505,7 @@ def test_the_budget_adds_up_every_bounded_step(read: Read) -> None:
     config = read(changed(("hold_down", "ttl = 2\nhold_down")))
     terms = {term.name: term for term in failover_budget(config.services[0], config)}
     assert list(terms) == ["detect", "decide", "fence", "move", "publish", "answer", "ttl"]
-    assert terms["detect"].seconds == pytest.approx(3.8)
+    assert terms["detect"].seconds == pytest.approx(4.9)
     assert terms["fence"].seconds == 3 + 0.5 + 2 * (1 + 3)
     assert terms["move"].seconds == 10 + 0.5 + 2 * (1 + 3)
     assert terms["publish"].seconds == 3 + 0.5 + 3 * (1 + 3)

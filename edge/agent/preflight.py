@@ -21,6 +21,7 @@ _ADVICE = {
     Fault.SKEWED: "set this host's clock: AWS refuses requests that are five minutes off",
     Fault.UNREACHABLE: "check the route to the AWS endpoint, and that its name resolves without our own zone",
     Fault.IMPOSSIBLE: "correct the configuration",
+    Fault.BARRED: "ask the agent that leads",
     Fault.CONFLICT: "read `edgectl views`, and promote the node that is right",
 }
 

@@ -18,6 +18,9 @@ _COMMIT_S = 0.1  # the journal's and the store's fsync: 5-20 ms on a disk in ord
 _FLIP_S = 0.05  # a new table of answers to every DNS worker, and their word that they have it
 
 
+SILENT_FALL = 3  # failures in silence that loss on a clean line explains less than once in a million
+
+
 @dataclass(frozen=True, slots=True)
 class Term:
     name: str
@@ -26,14 +29,23 @@ class Term:
 
 
 def detection_s(probe: Probe) -> float:
-    """At worst: the node dies just after an answer, every pause is at the jitter's far end."""
-    return probe.interval_s * probe.fall * (1 + probe.jitter) + probe.timeout_s
+    """At worst: the node falls silent just after an answer, every pause is at the jitter's far end.
+
+    A silent node takes one probe more than `fall`, and three failures at least: others have to answer meanwhile, so
+    often that loss can't explain it (edge.failover.verdict). One whose host refuses takes `fall` probes.
+    """
+    return probe.interval_s * (_silent_probes(probe) + 1) * (1 + probe.jitter) + probe.timeout_s
+
+
+def _silent_probes(probe: Probe) -> int:
+    return max(probe.fall, SILENT_FALL)
 
 
 def detection_text(probe: Probe) -> str:
     return (
-        f"interval {duration_text(probe.interval_s)} x fall {probe.fall} x {1 + probe.jitter:g} for jitter"
-        f" + timeout {duration_text(probe.timeout_s)} = {duration_text(detection_s(probe))}"
+        f"interval {duration_text(probe.interval_s)} x (fall {_silent_probes(probe)} + 1 to prove that the path works)"
+        f" x {1 + probe.jitter:g} for jitter + timeout {duration_text(probe.timeout_s)}"
+        f" = {duration_text(detection_s(probe))}"
     )
 
 

@@ -216,9 +216,9 @@ class Freeze(Model):
 
 
 # What a profile sets; a key that the service gives itself overrides it.
-#   fast:    0.86 s to detect; for a quiet line: 200 ms are ten round trips of a line of 20 ms.
-#   default: 3.8 s to detect, what people know from VRRP (keepalived's default: 3.6 s).
-#   careful: 12 s to detect; the hold-down outlasts the hold time of a BGP session on Direct Connect (90 s).
+#   fast:    1.1 s to detect at worst; for a quiet line: 200 ms are ten round trips of a line of 20 ms.
+#   default: 4.9 s to detect at worst, near what people know from VRRP (keepalived's default: 3.6 s).
+#   careful: 14 s to detect at worst; the hold-down outlasts the hold time of a BGP session on Direct Connect (90 s).
 _PROFILES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "fast": {
         "probe": {"interval": "200ms", "timeout": "200ms", "fall": 3, "rise": 5},

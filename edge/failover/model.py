@@ -285,4 +285,5 @@ class State:
     survey: Survey = Survey.PENDING
     found: str | None = None
     survey_at: float = math.inf
+    survey_trouble: str | None = None
     reason: Reason = Reason("silent", "nothing is known yet")

@@ -162,7 +162,7 @@ class Runner:
     def _allowed(self, step: Step, intent: Intent) -> None:
         barred = self._permit(intent.epoch, self._session.settings.call_s)
         if barred:
-            raise CloudError(step.name, Fault.IMPOSSIBLE, barred.sentence)
+            raise CloudError(step.name, Fault.BARRED, barred.sentence)
 
     def _done(self, step: Step, intent: Intent, plan: Plan) -> str:
         if step.stage is not Stage.VERIFY:

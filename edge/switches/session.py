@@ -9,6 +9,7 @@ does it before the probes start.
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,8 +68,11 @@ class Settings:
 
     @property
     def call_s(self) -> float:
-        """The longest that one call may take, where the endpoint's name has one address: each has its own time-out."""
-        return self.connect_timeout_s + self.read_timeout_s
+        """The longest that one call may take: credentials that ended are waited for as long as a connection is.
+
+        The connect time-out is of each address of the endpoint's name; this reckons with one.
+        """
+        return 2 * self.connect_timeout_s + self.read_timeout_s
 
 
 Heard = Callable[[str, float, Fault | None], None]
@@ -76,7 +80,7 @@ Heard = Callable[[str, float, Fault | None], None]
 
 
 class Session:
-    """AWS, for this agent. Every method blocks, and raises CloudError and nothing else."""
+    """AWS, for this agent. Every method may block, and raises CloudError and nothing else."""
 
     def __init__(self, settings: Settings, heard: Heard) -> None:
         self.settings = settings
@@ -87,13 +91,11 @@ class Session:
         self._keys: Keys | None = None
 
     def warm(self) -> None:
-        """Import boto3, build the clients and obtain the credentials."""
-        try:
+        """Import boto3, build the clients and obtain the credentials. What goes wrong, the first call says."""
+        with suppress(Exception):
             for service in WARM:
                 self._client(service)
             self._signed_in()
-        except Exception as error:
-            raise _failed("CreateClient", error) from error
 
     def call(self, call: Call) -> Mapping[str, Any]:
         api = "".join(part.capitalize() for part in call.method.split("_"))

@@ -240,7 +240,7 @@ def test_a_second_agent_on_the_same_state_is_refused(running: Site) -> None:
 def test_check_prints_the_time_to_fail_over(site: Site) -> None:
     command = [sys.executable, "-m", "edge.agent.daemon", "--config", str(site.file), "--check"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S).stdout
-    assert "interval 100ms x fall 3" in said
+    assert "interval 100ms x (fall 3 + 1" in said
     site.file.write_text(site.file.read_text().replace(SECONDARY, ADDRESS["a"]))
     wrong = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert wrong.returncode == 1

@@ -6,8 +6,8 @@
 import sys
 from pathlib import Path
 
-from edge.failover.machine import TABLE
 from edge.failover.model import Phase
+from edge.failover.table import TABLE
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
 _BEGIN, _END = "<!-- transitions:", "<!-- /transitions -->"

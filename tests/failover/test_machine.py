@@ -143,6 +143,15 @@ def test_on_outage_hold_nothing_moves_until_aws_takes_it(stage: Stage) -> None:
     assert world.passes(30).live == "b"
 
 
+@pytest.mark.parametrize("stage", [Stage.FENCE, Stage.MOVE, Stage.PUBLISH])
+def test_a_stage_that_may_not_act_is_no_outage_and_moves_nothing(stage: Stage) -> None:
+    """An agent whose permit is refused must not go on to a commit, however an outage is to be taken."""
+    world = World(replace(POLICY, fence_required=False)).started("a", 7).forgets()
+    world.stages[stage] = Fault.BARRED
+    world.says(ev.Promote("b", "kim", "test"))
+    assert (world.live, world.state.reason.slug) == ("a", "lease")
+
+
 def test_a_required_fence_that_fails_keeps_everything_where_it_is() -> None:
     world = failing(Stage.FENCE)
     world.passes(60)
@@ -518,6 +527,14 @@ def test_a_node_that_aws_points_to_and_that_is_down_is_live_first_and_then_follo
     world.survey = ev.Surveyed("a", 3, "Route 53 points to a")
     world.started(None, warm_s=6)
     assert [effect.intent.node for effect in world.all(ev.WriteIntent)] == ["a", "b"]
+
+
+def test_a_survey_that_fails_again_for_the_same_reason_is_told_once() -> None:
+    world = World()
+    world.survey = ev.Surveyed(None, 0, "no credentials", Fault.EXPIRED)
+    world.hears(ev.Loaded(None))
+    world.passes(5 * SURVEY_RETRY_S)
+    assert len(world.told("survey")) == 1
 
 
 def test_a_late_survey_teaches_the_epoch_and_moves_nothing() -> None:

@@ -8,8 +8,8 @@ import pytest
 from edge.errors import Fault
 from edge.failover import events as ev
 from edge.failover import machine
-from edge.failover.machine import TABLE, Row
 from edge.failover.model import Assignment, Cause, Intent, Lease, Mode, OnOutage, Phase, Stage
+from edge.failover.table import TABLE, Row, Trigger
 from tests.failover import draw
 from tests.failover.world import POLICY, Shown, World
 
@@ -162,7 +162,7 @@ def test_each_phase_can_be_reached_and_left() -> None:
 def test_a_required_fence_that_failed_leads_to_no_move() -> None:
     """Rule 4: fence, then move. The only ways on are a fence that is done, and one that need not be."""
     leading = {row.trigger for row in TABLE if row.to is Phase.MOVING and row.phase is not Phase.MOVING}
-    assert leading == {machine.Trigger.DONE, machine.Trigger.WAIVED}
+    assert leading == {Trigger.DONE, Trigger.WAIVED}
     assert {row.phase for row in TABLE if row.to is Phase.COMMITTING} == {Phase.PUBLISHING, Phase.COMMITTING}
 
 

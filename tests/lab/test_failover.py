@@ -60,7 +60,7 @@ name = "witness"
 tcp = "{witness}:{witness_port}"
 [[service]]
 name = "{name}"
-hold_down = "1s"
+hold_down = "1.1s"
 switches_per_hour = 1000
   [service.probe]
   kind = "smb"
@@ -100,6 +100,7 @@ class Site:
         """The agent is content with this node, and could switch away from it at once."""
         status = self.status()
         up = bool(status) and all(each["verdict"] == "active" for each in status["nodes"])
+        up = up and status["hold_down_left_s"] == 0
         return up and (status["live_node"], status["phase"], status["reason"]["slug"]) == (node, "steady", "steady")
 
     def told(self, node: str) -> bool:
