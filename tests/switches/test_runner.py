@@ -107,7 +107,7 @@ def refused(*_: Any) -> Reason:
 @acting
 def test_without_a_permit_nothing_is_sent_or_journalled(site: Site, stage: Stage, api: str) -> None:
     ended = site.run(1, stage, permit=refused)
-    assert ended.fault is Fault.IMPOSSIBLE
+    assert ended.fault is Fault.BARRED
     assert "our lease ends" in ended.sentence
     assert not site.aws.calls()
     assert not site.journal.lines
@@ -118,7 +118,7 @@ def test_a_permit_that_ends_while_aws_is_read_is_missed(site: Site, stage: Stage
     def lost(_epoch: int, _needed_s: float) -> Reason | None:
         return refused() if site.aws.calls() else None
 
-    assert site.run(1, stage, permit=lost).fault is Fault.IMPOSSIBLE
+    assert site.run(1, stage, permit=lost).fault is Fault.BARRED
     assert site.aws.calls()
     assert not site.mutations()
     assert not site.journal.lines
@@ -138,6 +138,7 @@ def test_a_long_verification_ends_with_its_permit(site: Site) -> None:
         return Reason("stopping", "the agent stops") if site.time.now() > 5 else None
 
     ended = site.runner(*site.steps(lambda _: (False, "no answer")), permit=until_5_s).run(intent(1), Stage.VERIFY)
+    assert ended.fault is Fault.BARRED
     assert "the agent stops" in ended.sentence
     assert 5 < site.time.now() <= 5 + PACE.pause_s(Stage.VERIFY)
 
