@@ -506,9 +506,9 @@ def test_the_budget_adds_up_every_bounded_step(read: Read) -> None:
     terms = {term.name: term for term in failover_budget(config.services[0], config)}
     assert list(terms) == ["detect", "decide", "fence", "move", "publish", "answer", "ttl"]
     assert terms["detect"].seconds == pytest.approx(4.9)
-    assert terms["fence"].seconds == 3 + 0.5 + 2 * (1 + 3)
-    assert terms["move"].seconds == 10 + 0.5 + 2 * (1 + 3)
-    assert terms["publish"].seconds == 3 + 0.5 + 3 * (1 + 3)
+    assert terms["fence"].seconds == 3 + 0.5 + 2 * (2 * 1 + 3)
+    assert terms["move"].seconds == 10 + 0.5 + 2 * (2 * 1 + 3)
+    assert terms["publish"].seconds == 3 + 0.5 + 3 * (2 * 1 + 3)
     assert terms["ttl"].seconds == 2
     assert terms["move"].arithmetic == (
         "tries begin within 10s + pause 500ms + the last one's 2 calls x (connect 1s + read 3s) = 18.5s"

@@ -83,8 +83,7 @@ def _aws_terms(service: Service, aws: Aws) -> Iterator[Term]:
 
 def _stage(name: str, tries_s: float, calls: int, aws: Aws) -> Term:
     seconds = tries_s + _PAUSE_S + calls * aws.call_s
-    last = (
-        f"{calls} calls x (connect {duration_text(aws.connect_timeout_s)} + read {duration_text(aws.read_timeout_s)})"
-    )
+    connect, read = duration_text(aws.connect_timeout_s), duration_text(aws.read_timeout_s)
+    last = f"{calls} calls x (2 x connect {connect} + read {read})"
     tries = f"tries begin within {duration_text(tries_s)} + pause {duration_text(_PAUSE_S)}"
     return Term(name, seconds, f"{tries} + the last one's {last} = {duration_text(seconds)}")

@@ -122,8 +122,8 @@ class Aws(Model):
 
     @property
     def call_s(self) -> float:
-        """One call at its worst. botocore counts the connect time-out anew for each address of a name."""
-        return self.connect_timeout_s + self.read_timeout_s
+        """One call at its worst. botocore counts the connect time-out for each address of a name: two are usual."""
+        return 2 * self.connect_timeout_s + self.read_timeout_s
 
 
 class Store(Model):

@@ -30,6 +30,7 @@ class Loaded:
     """What the store had at the start.
 
     `opened`: an intent that was neither committed nor abandoned; `begun` when a step of it may have touched AWS.
+    `newest`: the highest epoch that the store knows, abandoned ones too.
     `unsettled`: the intent of `assignment`, while its AWS side is not yet known to agree.
     `committed_at`, `automatic_at`: past switches on the present monotonic clock. The lease is said before: who does not
     hold it serves what is committed, and leaves the rest to the leader.
@@ -40,6 +41,7 @@ class Loaded:
     begun: bool = False
     unsettled: Intent | None = None
     override: Override | None = None
+    newest: int = 0
     committed_at: float = -math.inf
     automatic_at: tuple[float, ...] = ()
 

@@ -206,7 +206,7 @@ def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:
     state = replace(
         state,
         assignment=settled,
-        floor=max(*epochs, state.floor),
+        floor=max(*epochs, event.newest, state.floor),
         override=event.override,
         committed_at=event.committed_at,
         automatic_at=event.automatic_at,

@@ -84,8 +84,9 @@ class Records:
         return Loaded(
             assignment=Assignment(committed.node, committed.epoch) if committed else None,
             opened=claimed if opened else None,
-            begun=bool(last and opened and last["steps"]),
+            begun=bool(last and opened and _touched(last)),
             unsettled=committed if live and not live["settled"] else None,
+            newest=max((each.epoch for each in (committed, claimed) if each), default=0),
             override=self._override(override) if override and override["said"] else None,
             committed_at=self._clock.at(live["at"]) if live and live["cause"] != Cause.BOOTSTRAP.value else -math.inf,
             automatic_at=tuple(self._clock.at(moment) for moment in live["automatic"]) if live else (),
@@ -98,9 +99,10 @@ class Records:
         newest = max((item.value["epoch"] for item in known if item), default=0)
         if intent.epoch <= newest:
             raise StoreConflictError(f"the store has epoch {newest} already")
-        version = known[1].version if known[1] else 0
-        value = {**_plain(intent), "state": "open", "steps": {}, "at": self._clock.moment()}
-        self._store.compare_and_set(f"intent/{service}", value, version)
+        before = known[1]
+        touched = before is not None and before.value["state"] == "open" and _touched(before.value)
+        value = {**_plain(intent), "state": "open", "steps": {}, "touched": touched, "at": self._clock.moment()}
+        self._store.compare_and_set(f"intent/{service}", value, before.version if before else 0)
 
     @_understood()
     def journal(self, service: str, epoch: int, step: str, state: str, evidence: str) -> None:
@@ -212,6 +214,11 @@ def _plain(intent: Intent) -> dict[str, Any]:
         "who": intent.who,
         "sentence": intent.sentence,
     }
+
+
+def _touched(value: Value) -> bool:
+    """Whether AWS may be half-way: by a step of this switch, or of one before it that it superseded."""
+    return bool(value["steps"] or value["touched"])
 
 
 def _intent(value: Value) -> Intent:

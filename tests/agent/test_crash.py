@@ -98,6 +98,30 @@ def took_effect(call: object) -> bool:
     return getattr(call, "result") in ("ok", "timeout_after")  # noqa: B009
 
 
+def test_an_epoch_abandoned_at_a_restart_does_not_stop_the_next_switch(site: Site) -> None:
+    """Killed with nothing but the intent written; the live node came back; two restarts later it dies for good."""
+    point = POINTS["intent"]
+    site.configure(read_timeout=HANG)
+    site.start()
+    site.until("the agent is content with a", lambda: site.ready_on("a"))
+    site.aws.fault(point.call, point.kind)
+    site.crash("a")
+    site.until("the next intent is open", lambda: site.kept("intent")["epoch"] == 2)
+    site.kill()
+    site.aws.clear_faults()
+    site.configure()
+    site.serve("a")
+    for _ in range(2):
+        site.start()
+        site.until("the agent is content with a", lambda: site.ready_on("a"))
+        site.terminate()
+    site.start()
+    site.until("the agent is content with a", lambda: site.ready_on("a"))
+    site.crash("a")
+    site.until("the agent is content with b", lambda: site.settled_on("b"))
+    assert site.kept("assignment")["epoch"] == 3
+
+
 def test_killed_at_random_moments(running: Site) -> None:
     """Killed again and again while it switches to and fro, it always ends in agreement."""
     site = running

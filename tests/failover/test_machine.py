@@ -143,6 +143,12 @@ def test_on_outage_hold_nothing_moves_until_aws_takes_it(stage: Stage) -> None:
     assert world.passes(30).live == "b"
 
 
+def test_an_epoch_that_was_abandoned_before_a_restart_is_not_claimed_again() -> None:
+    world = World()
+    world.hears(ev.Loaded(Assignment("a", 7), newest=9))
+    assert world.state.floor == 9
+
+
 @pytest.mark.parametrize("stage", [Stage.FENCE, Stage.MOVE, Stage.PUBLISH])
 def test_a_stage_that_may_not_act_is_no_outage_and_moves_nothing(stage: Stage) -> None:
     """An agent whose permit is refused must not go on to a commit, however an outage is to be taken."""

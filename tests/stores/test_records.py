@@ -109,7 +109,19 @@ def test_a_switch_is_found_where_it_was_left(
     committed(records, 1, Cause.BOOTSTRAP)
     act(records, *steps)
     found = Records(store, time.clock()).load(FILES)
-    assert replace(found, committed_at=-math.inf, automatic_at=()) == expected
+    assert replace(found, committed_at=-math.inf, automatic_at=(), newest=0) == expected
+    assert found.newest == (2 if "open" in steps else 1)
+
+
+def test_a_switch_over_a_half_done_one_is_half_done_too(records: Records) -> None:
+    """AWS may be half-way by the steps of the one that it superseded, also before its own first step."""
+    committed(records, 1)
+    act(records, "open", "assign begun")
+    records.write_intent(FILES, intent(3))
+    assert records.load(FILES).begun
+    records.close(FILES, 3, finished=False)
+    records.write_intent(FILES, intent(4))
+    assert not records.load(FILES).begun
 
 
 def test_an_empty_store_has_nothing(records: Records) -> None:
@@ -118,7 +130,7 @@ def test_an_empty_store_has_nothing(records: Records) -> None:
 
 def test_the_first_switch_is_found_before_there_is_an_assignment(records: Records) -> None:
     records.write_intent(FILES, intent(1))
-    assert records.load(FILES) == Loaded(None, opened=intent(1))
+    assert records.load(FILES) == Loaded(None, opened=intent(1), newest=1)
 
 
 def test_services_do_not_share_records(records: Records) -> None:
