@@ -511,7 +511,7 @@ def test_the_budget_adds_up_every_bounded_step(read: Read) -> None:
     assert terms["publish"].seconds == 3 + 0.5 + 3 * (2 * 1 + 3)
     assert terms["ttl"].seconds == 2
     assert terms["move"].arithmetic == (
-        "tries begin within 10s + pause 500ms + the last one's 2 calls x (connect 1s + read 3s) = 18.5s"
+        "tries begin within 10s + pause 500ms + the last one's 2 calls x (2 x connect 1s + read 3s) = 20.5s"
     )
 
 
