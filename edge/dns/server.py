@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 
@@ -25,6 +24,7 @@ from edge.dns.guard import Guard, Policy
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.roll import Roll
 from edge.dns.site import Site
+from edge.dns.wildcard import ask_where_sent, is_wildcard
 from edge.dns.zone import Zone
 from edge.errors import ConfigError
 
@@ -217,10 +217,10 @@ def _checked(order: Order) -> Order:
 
 def _bind(address: Address, kind: socket.SocketKind) -> socket.socket:
     host, port = address
-    if ip_address(host).is_unspecified:
-        raise ConfigError([f"dns.listen: {host} is a wildcard; name each address, so that answers come from it"])
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     _set_options(bound)
+    if is_wildcard(host) and kind is socket.SOCK_DGRAM:
+        ask_where_sent(bound)
     try:
         bound.bind(address)
     except OSError as error:

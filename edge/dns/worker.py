@@ -41,6 +41,7 @@ from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.rates import Limiter, Pace
 from edge.dns.roll import Place
 from edge.dns.site import Site
+from edge.dns.wildcard import ANCILLARY_BYTES, Ancillary, is_wildcard, origin
 
 BATCH = 64  # packets from one socket before the others get their turn: under a millisecond of ready answers
 LAST_TURNS = 100  # more than a full receive buffer holds
@@ -198,6 +199,30 @@ class UdpPort:
             self._desk.tally.dropped(Drop.SEND)
 
 
+class WildcardPort(UdpPort):
+    """Bound to all addresses, and so dearer: the kernel has to be asked where each packet was sent to."""
+
+    def _one(self) -> bool:
+        try:
+            packet, received, _, source = self.socket.recvmsg(PACKET_MAX_BYTES, ANCILLARY_BYTES)
+        except OSError:
+            return False
+        wire = self._desk.answer(packet, source, UDP)
+        if wire is not None:
+            self._send_from(wire, source, origin(received))
+        return True
+
+    def _send_from(self, wire: bytes, source: Source, where: list[Ancillary]) -> None:
+        try:
+            self.socket.sendmsg([wire], where, 0, source)
+        except OSError:
+            self._desk.tally.dropped(Drop.SEND)
+
+
+def udp_port(port: socket.socket, desk: Desk) -> UdpPort:
+    return (WildcardPort if is_wildcard(port.getsockname()[0]) else UdpPort)(port, desk)
+
+
 class Connection:
     """RFC 7766: any number of queries, each behind its length, answered in their order.
 
@@ -341,7 +366,7 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._channel = channel
         self._orphaned = False
-        self._udp = [UdpPort(port, self._desk) for port in udp]
+        self._udp = [udp_port(port, self._desk) for port in udp]
         self._listeners = [socket.socket(fileno=fd) for fd in legacy.tcp]
         self._tcp = TcpPort(self._selector, self._desk)
         self._acknowledge(order)
