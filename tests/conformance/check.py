@@ -67,11 +67,15 @@ def _named(address: str) -> Server:
     return Server(address, host.strip("[]"), int(port), 0)
 
 
-def main(addresses: Sequence[str]) -> int:
+def check_all(addresses: Sequence[str]) -> dict[str, dict[Rule, Result]]:
     with ExitStack() as stack:
         asked = [_named(address) for address in addresses] or _all_here(stack)
         with ThreadPoolExecutor(len(asked)) as pool:
-            results = dict(zip((server.name for server in asked), pool.map(run, asked), strict=True))
+            return dict(zip((server.name for server in asked), pool.map(run, asked), strict=True))
+
+
+def main(addresses: Sequence[str]) -> int:
+    results = check_all(addresses)
     print(table(results))
     for server, found in results.items():
         print("\n".join([f"\n{server}:", *failures(found)]))

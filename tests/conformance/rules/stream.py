@@ -21,8 +21,8 @@ from tests.conformance.servers import Server
 from tests.conformance.wire import QR, BrokenError, Code, R, T, opt, option, query
 from tests.conformance.zone import APEX, BIG, BIG_ADDRESSES, FILES, MISSING
 
-IDLE_S = 25.0  # every server here is configured for about 5 s, or has 10 s
-LORIS_S = 45.0
+IDLE_S = 20.0  # every server here is configured for about 5 s, or has 10 s
+LORIS_S = 20.0
 LORIS_PAUSE_S = 0.5
 
 
