@@ -64,7 +64,7 @@ def _all_here(stack: ExitStack) -> list[Server]:
 
 def _named(address: str) -> Server:
     host, _, port = address.rpartition(":")
-    return Server(address, host.strip("[]"), int(port), 0)
+    return Server(address, host.strip("[]"), int(port), ())
 
 
 def check_all(addresses: Sequence[str]) -> dict[str, dict[Rule, Result]]:

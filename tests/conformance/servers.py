@@ -95,7 +95,7 @@ class Server:
     name: str
     host: str
     port: int
-    pid: int
+    pids: tuple[int, ...]
 
 
 Start = Callable[[Path, int], Iterator[Server]]
@@ -122,7 +122,7 @@ def edge(home: Path, workers: int = 1) -> Iterator[Server]:
     supervising = asyncio.run_coroutine_threadsafe(side.supervise(), loop)
     try:
         asyncio.run_coroutine_threadsafe(side.published(), loop).result(START_S)
-        yield Server("edge", HOST, port, side._members[0].process.pid)
+        yield Server("edge", HOST, port, tuple(member.process.pid for member in side._members))
     finally:
         supervising.cancel()
         asyncio.run_coroutine_threadsafe(side.stop(), loop).result(START_S)
@@ -135,19 +135,23 @@ def edge(home: Path, workers: int = 1) -> Iterator[Server]:
 def bind(home: Path, threads: int = 1) -> Iterator[Server]:
     port = free_port()
     config = _zone_and_config(home, BIND, "named.conf", port, threads)
-    yield from _run("BIND", ["named", "-f", "-n", str(threads), "-c", str(config), "-g"], home, port)
+    yield from run_server("BIND", ["named", "-f", "-n", str(threads), "-c", str(config), "-g"], home, port)
 
 
 @contextmanager
 def knot(home: Path, threads: int = 1) -> Iterator[Server]:
     port = free_port()
-    yield from _run("Knot", ["knotd", "-c", str(_zone_and_config(home, KNOT, "knot.conf", port, threads))], home, port)
+    yield from run_server(
+        "Knot", ["knotd", "-c", str(_zone_and_config(home, KNOT, "knot.conf", port, threads))], home, port
+    )
 
 
 @contextmanager
 def nsd(home: Path, threads: int = 1) -> Iterator[Server]:
     port = free_port()
-    yield from _run("NSD", ["nsd", "-d", "-c", str(_zone_and_config(home, NSD, "nsd.conf", port, threads))], home, port)
+    yield from run_server(
+        "NSD", ["nsd", "-d", "-c", str(_zone_and_config(home, NSD, "nsd.conf", port, threads))], home, port
+    )
 
 
 @contextmanager
@@ -156,7 +160,7 @@ def gdnsd(home: Path, threads: int = 1) -> Iterator[Server]:
     _zone_and_config(home, GDNSD, "config", port, threads)
     (home / "zones").mkdir()
     (home / "zone").rename(home / "zones" / APEX)
-    yield from _run("gdnsd", ["gdnsd", "-c", str(home), "start"], home, port)
+    yield from run_server("gdnsd", ["gdnsd", "-c", str(home), "start"], home, port)
 
 
 PEERS = {"BIND": (bind, "named"), "Knot": (knot, "knotd"), "NSD": (nsd, "nsd"), "gdnsd": (gdnsd, "gdnsd")}
@@ -172,11 +176,11 @@ def _zone_and_config(home: Path, template: str, file: str, port: int, threads: i
     return home / file
 
 
-def _run(name: str, command: list[str], home: Path, port: int) -> Iterator[Server]:
+def run_server(name: str, command: list[str], home: Path, port: int) -> Iterator[Server]:
     with (home / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=home) as process:
         try:
             _wait(partial(process.poll), port, home / "log")
-            yield Server(name, HOST, port, process.pid)
+            yield Server(name, HOST, port, (process.pid,))
         finally:
             process.terminate()
 
