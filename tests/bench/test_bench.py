@@ -1,4 +1,4 @@
-"""The bench itself, in its shortest form: figures are there and hang together. How good they are is for `make bench`."""
+"""The bench itself, in its shortest form: figures are there and hang together; how good they are is not asked."""
 
 import shutil
 

@@ -1,9 +1,11 @@
 """The share of the differential test that every run does; `python -m tests.conformance.differential` asks 100,000."""
 
+import random
+
 import pytest
 
 from tests.conformance import servers
-from tests.conformance.differential import PEERS, compare, draw, random
+from tests.conformance.differential import PEERS, compare, draw
 
 QUESTIONS = 5_000
 

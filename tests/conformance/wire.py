@@ -57,6 +57,17 @@ class Code(IntEnum):
     LOCAL = 65001
 
 
+# How many bytes stand in front of the names of the rdata, and how many names there are.
+NAMES_IN_RDATA: dict[int, tuple[int, int]] = {
+    T.NS: (0, 1),
+    T.CNAME: (0, 1),
+    T.PTR: (0, 1),
+    T.SOA: (0, 2),
+    T.MX: (2, 1),
+    T.SRV: (6, 1),
+}
+
+
 class R(IntEnum):
     NOERROR = 0
     FORMERR = 1
@@ -198,9 +209,7 @@ class _Reader:
 
     def _rdata(self, rtype: int, end: int) -> bytes:
         """RFC 3597 section 4: only the types of RFC 1035 may hold pointers; SRV is read but must not."""
-        fixed_in_front, names = {
-            T.NS: (0, 1), T.CNAME: (0, 1), T.PTR: (0, 1), T.SOA: (0, 2), T.MX: (2, 1), T.SRV: (6, 1),
-        }.get(rtype, (0, 0))  # fmt: skip
+        fixed_in_front, names = NAMES_IN_RDATA.get(rtype, (0, 0))
         front = self._take(fixed_in_front)
         start = self._offset
         written = b"".join(self._name().lower() for _ in range(names))

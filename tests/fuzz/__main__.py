@@ -11,7 +11,7 @@ from time import time_ns
 
 
 def _atheris(seconds: int) -> None:
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     with atheris.instrument_imports(include=["edge.dns"]):
         from tests.fuzz.seeds import corpus
