@@ -33,6 +33,7 @@ from edge.dns.answer import (
     respond,
     slip,
 )
+from edge.dns.batch import COUNT, LAYOUT_KNOWN, Batch
 from edge.dns.cookies import MINUTE_S
 from edge.dns.counters import Tally
 from edge.dns.guard import Guard, Verdict
@@ -43,7 +44,6 @@ from edge.dns.roll import Place
 from edge.dns.site import Site
 from edge.dns.wildcard import ANCILLARY_BYTES, Ancillary, is_wildcard, origin
 
-BATCH = 64  # packets from one socket before the others get their turn: under a millisecond of ready answers
 LAST_TURNS = 100  # more than a full receive buffer holds
 PACKET_MAX_BYTES = 65535  # RFC 768
 BITE_BYTES = 1024  # some 25 queries: a few milliseconds at most, even if each goes the careful way
@@ -173,7 +173,7 @@ class UdpPort:
         if not self._one():
             return False
         self._desk.tally.took(perf_counter_ns() - started_ns)
-        return all(self._one() for _ in range(BATCH - 1))
+        return all(self._one() for _ in range(COUNT - 1))
 
     def close(self) -> None:
         """First answers what has arrived; a flood may not keep us from closing."""
@@ -199,6 +199,28 @@ class UdpPort:
             self._desk.tally.dropped(Drop.SEND)
 
 
+class BatchPort(UdpPort):
+    """The same with a system call for many packets."""
+
+    def __init__(self, port: socket.socket, desk: Desk) -> None:
+        super().__init__(port, desk)
+        self._batch = Batch(port)
+
+    def turn(self) -> bool:
+        """Times the batch: its first packet waits for the last one's answer."""
+        started_ns, batch, answer, received = perf_counter_ns(), self._batch, self._desk.answer, 0
+        self._desk.look_at_clock()
+        for packet, source, number in batch.receive():
+            received += 1
+            if (wire := answer(packet, source, UDP)) is not None:
+                batch.reply(wire, number)
+        for _ in range(batch.send()):
+            self._desk.tally.dropped(Drop.SEND)
+        if received:
+            self._desk.tally.took(perf_counter_ns() - started_ns)
+        return received == COUNT
+
+
 class WildcardPort(UdpPort):
     """Bound to all addresses, and so dearer: the kernel has to be asked where each packet was sent to."""
 
@@ -220,7 +242,9 @@ class WildcardPort(UdpPort):
 
 
 def udp_port(port: socket.socket, desk: Desk) -> UdpPort:
-    return (WildcardPort if is_wildcard(port.getsockname()[0]) else UdpPort)(port, desk)
+    if is_wildcard(port.getsockname()[0]):
+        return WildcardPort(port, desk)
+    return BatchPort(port, desk) if LAYOUT_KNOWN else UdpPort(port, desk)
 
 
 class Connection:

@@ -239,7 +239,9 @@ def test_an_answer_too_big_for_its_question_is_cut_unless_the_asker_is_real() ->
     proven = ask(
         packet(FILES_NAME, Qtype.A, opt(options=option(10, b"client c"))), wide(4, cookie_secrets=(SECRET,)), NOW
     )
-    assert ask(with_cookie(cookie_in(proven)), strict, NOW).header.tc == 0
+    strictest = wide(15, amplification=2.0, cookie_secrets=(SECRET,))  # 279 + 39 bytes for 78
+    assert ask(with_cookie(cookie_in(proven)), strictest, NOW).header.tc == 0
+    assert ask(with_cookie(b"no proof"), strictest, NOW).header.tc == 1
     assert lookup(prepare(strict), plain) is None
 
 

@@ -48,6 +48,17 @@ def test_a_response_time_falls_into_the_first_bucket_that_holds_it() -> None:
     assert counters.response_s == pytest.approx(0.020010002)
 
 
+def test_no_two_things_share_a_slot() -> None:
+    tally = Tally.create()
+    for event in Event:
+        tally.happened(event)
+    for reason in Drop:
+        tally.dropped(reason)
+    counters = total([tally])
+    assert set(counters.events.values()) == set(counters.dropped.values()) == {1}
+    assert not any(counters.responses + tuple(counters.queries.values()))
+
+
 def test_both_sides_see_the_same_memory() -> None:
     ours = Tally.create()
     theirs = Tally(os.dup(ours.fd))
