@@ -31,8 +31,10 @@ OPT_TYPE = b"\0\x29"
 class Target:
     """Two desks with the same order; one has lost its ready answers, and so does everything carefully."""
 
-    def __init__(self) -> None:
-        policy = Policy(("0.0.0.0/0",), cookie_secrets=(SECRET,), identity="fuzz", version="1")
+    def __init__(self, amplification: float = 10.0) -> None:
+        policy = Policy(
+            ("0.0.0.0/0",), cookie_secrets=(SECRET,), identity="fuzz", version="1", amplification=amplification
+        )
         order = Order(1, (ZONE,), policy)
         self._ready, self._careful = (Desk(Tally.create(), order) for _ in range(2))
         self._careful._table = {}
