@@ -23,6 +23,7 @@ def _programs(owner: str, qtype: int) -> list[bytes]:
         query(owner, qtype, opt(flags=DO), flags=CD),  # Unbound
         query(owner.swapcase(), qtype, opt(flags=DO)),  # Knot Resolver
         query(owner, qtype, opt(size=1472)),  # systemd-resolved
+        query(owner, qtype, opt(size=4096, flags=DO)),  # resolvers from before 2020
     ]
 
 
