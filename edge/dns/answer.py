@@ -2,32 +2,41 @@
 
 Two ways lead to the same bytes:
 
-    the careful way   `respond`: read the packet, find in the tree, encode with dnslib
+    the careful way   `respond`: read the packet, find in the zones, encode with dnslib
     the ready way     `prepare` runs the careful way once for each usual question and keeps what doesn't depend
                       on the asker; `ready.answer(packet)` puts the asker's id, RD and question in front of it
 
 A ready answer is found by everything behind the header's flags, `packet[4:].lower()`. Folding all of it and not
 only the name is sound: lengths of labels are below "A", and no key holds a byte of "a"-"z" outside of its name, so
-nothing else can fold into one. A ready answer fits 512 bytes, so neither transport nor EDNS size changes it.
+nothing else can fold into one. A ready answer fits 512 bytes with a cookie, and is not too big for its question: so
+neither transport nor EDNS size changes it.
+
+A question whose OPT holds a cookie and nothing else has the key of the same question with an empty OPT, and gets the
+same answer with the cookie's stamp in place of the OPT's last two bytes, which say that it is empty.
 """
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from ipaddress import ip_address
 from itertools import product
 from typing import Any
 
 import dnslib
 
+from edge.dns.cookies import MINUTE_S, Stamp
 from edge.dns.counters import slot
 from edge.dns.message import (
+    ANY_CLASS,
+    CH,
     HEADER,
     HEADER_BYTES,
     IN,
     OPTION,
     Drop,
     Name,
+    Option,
     Qtype,
     Query,
     Rcode,
@@ -35,26 +44,79 @@ from edge.dns.message import (
     read,
     unanswerable,
 )
-from edge.dns.zone import Found, Outcome, Rrset, Tree, parse_name
+from edge.dns.site import Site
+from edge.dns.zone import Found, Outcome, Rrset, parse_name
 
 OUR_SIZE = 1232  # never fragmented: IPv6's least MTU of 1280 less the headers (DNS flag day 2020, RFC 9715)
 PLAIN_SIZE = 512  # RFC 1035 section 4.2.1; also the least that an EDNS size can mean (RFC 6891 section 6.2.5)
 TCP_SIZE = 65535  # RFC 1035 section 4.2.2: the length in front has two bytes
+STAMP_BYTES = 28  # a cookie of ours in its option
+TEXT_MAX_BYTES = 255  # RFC 1035 section 3.3: of one string of a TXT
 
-READY_QTYPES = (Qtype.A, Qtype.AAAA, Qtype.NS, Qtype.SOA, Qtype.TXT)
+READY_QTYPES = (Qtype.A, Qtype.AAAA, Qtype.NS, Qtype.SOA, Qtype.TXT, Qtype.CNAME, Qtype.PTR, Qtype.SRV, Qtype.DS)
 # Unbound, BIND, PowerDNS, Knot and dnsmasq send 1232; systemd-resolved 1472; the others are older or Windows.
 READY_SIZES = (512, 1220, 1232, 1280, 1410, 1452, 1472, 1680, 4000, 4096)
-OPT_RECORD = struct.Struct("!BHHHHH")  # root, type, size, extended code and version, flags, length of options
+OPT_RECORD = struct.Struct("!BHHBBHH")  # root, type, size, extended code, version, flags, length of options
+EMPTY = b"\0\0"
+# What stands before the cookie: the length of the options, code, the cookie's own length. The client's alone, or both.
+COOKIE_HEADS = {8: bytes.fromhex("000c000a0008"), 24: bytes.fromhex("001c000a0018")}
 
+MAILB, MAILA = 253, 254
+# Not types of data (RFC 6895 section 3.1): those that only ever stand in additional sections, and those that nobody
+# implements. As BIND.
+META = {
+    Qtype.OPT: Rcode.FORMERR,
+    Qtype.TSIG: Rcode.FORMERR,
+    Qtype.TKEY: Rcode.NOTIMP,
+    MAILB: Rcode.NOTIMP,
+    MAILA: Rcode.NOTIMP,
+}
 TRANSFERS = (Qtype.IXFR, Qtype.AXFR)
 NOTHING = Found(Outcome.NODATA)
 
 
+class Mistake(IntEnum):
+    """Why an answer is what it is, for whoever looks at it (RFC 8914 section 4)."""
+
+    PROHIBITED = 18
+    NOT_AUTHORITATIVE = 20
+    NOT_SUPPORTED = 21
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """What an answer depends on beside the packet. `now_s`: Unix time. `exempt`: no limit on the answer's size but
+    the protocol's. `keepalive_s`: for how long an idle TCP connection stays open.
+    """
+
+    transport: Transport
+    host: str = "::"
+    now_s: float = 0.0
+    exempt: bool = False
+    keepalive_s: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """`told`: what a rate limit counts (see `edge.dns.rates`). `proven`: the asker has a valid cookie. The question
+    ends at `question_end`, the OPT begins at `opt_start`.
+    """
+
     wire: bytes
     qtype: int
     rcode: Rcode
+    told: bytes
+    proven: bool
+    question_end: int
+    opt_start: int
+
+    @property
+    def truncated(self) -> bool:
+        return bool(self.wire[2] & 2)
+
+    @property
+    def slot(self) -> int:
+        return slot(self.qtype, self.rcode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,79 +132,159 @@ class Ready:
     question_end: int
     tail: bytes
     slot: int
+    told: bytes
+    opt_start: int
 
     def answer(self, packet: bytes) -> bytes:
         return packet[:2] + self.heads[packet[2]] + packet[12 : self.question_end] + self.tail
+
+    def stamped(self, packet: bytes, stamp: Stamp) -> bytes:
+        return self.answer(packet)[:-2] + stamp.rdata
 
 
 Table = dict[bytes, Ready]
 
 
-def respond(tree: Tree, packet: bytes, transport: Transport) -> Answer | Silence:
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """`aa`: RFC 1035 section 6.2 wants it clear where the class is ANY: we can't know all classes."""
+
+    rcode: Rcode
+    found: Found = NOTHING
+    aa: int = 0
+    mistake: Mistake | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One question and all that its answer needs."""
+
+    site: Site
+    query: Query
+    asker: Asker
+    stamp: Stamp | None
+    packet_bytes: int
+
+    @property
+    def proven(self) -> bool:
+        return self.stamp is not None and self.stamp.valid
+
+
+def respond(site: Site, packet: bytes, asker: Asker) -> Answer | Silence:
     if (drop := unanswerable(packet)) is not None:
         return Silence(drop)
-    query = read(packet)
-    if (rcode := _objection(query)) is not None:
-        return _bare(query, rcode)
-    found = tree.find(query.question.name, query.question.qtype)
-    if found.outcome is Outcome.SILENT:
-        return Silence(Drop.UNASSIGNED)
-    if found.outcome is Outcome.OUTSIDE or query.question.qtype in TRANSFERS:
-        return _bare(query, Rcode.REFUSED)
-    return _fitting(query, found, transport)
+    case = _case(site, packet, asker)
+    reply = _objection(case) or _found(case)
+    return reply if isinstance(reply, Silence) else _fitting(case, reply)
 
 
-def refuse(packet: bytes) -> Answer | Silence:
+def refuse(site: Site, packet: bytes, asker: Asker) -> Answer | Silence:
     """For those who may not ask at all."""
     if (drop := unanswerable(packet)) is not None:
         return Silence(drop)
-    return _bare(read(packet), Rcode.REFUSED)
+    return _fitting(_case(site, packet, asker), _Reply(Rcode.REFUSED, mistake=Mistake.PROHIBITED))
 
 
-def _objection(query: Query) -> Rcode | None:
+def slip(wire: bytes, question_end: int, opt_start: int) -> bytes:
+    """The same answer with nothing in it, and TC: ask again over TCP."""
+    opt = wire[opt_start:]
+    counts = wire[4:6] + bytes(5) + bytes([bool(opt)])
+    return wire[:2] + bytes([wire[2] | 2]) + wire[3:4] + counts + wire[HEADER_BYTES:question_end] + opt
+
+
+def _case(site: Site, packet: bytes, asker: Asker) -> _Case:
+    query = read(packet)
+    cookie, stamp = query.option(Option.COOKIE), None
+    if site.jar and cookie is not None and not query.malformed:
+        stamp = site.jar.stamp(asker.host, cookie, int(asker.now_s) // MINUTE_S)
+    return _Case(site, query, asker, stamp, len(packet))
+
+
+def _objection(case: _Case) -> _Reply | None:
+    query = case.query
     if query.opcode != 0:
-        return Rcode.NOTIMP  # RFC 1035 section 4.1.1
+        return _Reply(Rcode.NOTIMP, mistake=Mistake.NOT_SUPPORTED)  # RFC 1035 section 4.1.1
     if query.malformed:
-        return Rcode.FORMERR
+        return _Reply(Rcode.FORMERR)
     if query.edns is not None and query.edns.version > 0:
-        return Rcode.BADVERS  # RFC 6891 section 6.1.3
-    return None if query.question.qclass == IN else Rcode.REFUSED
+        return _Reply(Rcode.BADVERS)  # RFC 6891 section 6.1.3
+    if not query.question.wire:  # RFC 7873 section 5.4: who asks nothing wants a cookie
+        return _Reply(Rcode.NOERROR if case.stamp else Rcode.FORMERR)
+    if _unproven(case):
+        return _Reply(Rcode.BADCOOKIE)  # RFC 7873 section 5.2.3
+    return _refusal(query)
 
 
-def _bare(query: Query, rcode: Rcode) -> Answer:
-    return Answer(_encode(query, rcode, NOTHING, aa=0), query.question.qtype, rcode)
+def _unproven(case: _Case) -> bool:
+    required = case.site.policy.cookie_required and case.asker.transport is Transport.UDP
+    return required and case.stamp is not None and not case.stamp.valid
 
 
-def _fitting(query: Query, found: Found, transport: Transport) -> Answer:
-    """RFC 2181 section 9: additional records may be left out; where anything else is missing, TC is set."""
+def _refusal(query: Query) -> _Reply | None:
+    if (rcode := META.get(query.question.qtype)) is not None:
+        return _Reply(rcode)
+    if query.question.qclass not in {IN, CH, ANY_CLASS}:
+        return _Reply(Rcode.REFUSED, mistake=Mistake.NOT_AUTHORITATIVE)
+    return None
+
+
+def _found(case: _Case) -> _Reply | Silence:
+    question = case.query.question
+    look_up = case.site.chaos if question.qclass == CH else case.site.find
+    found = look_up(question.name, question.qtype)
+    if found.outcome is Outcome.SILENT:
+        return Silence(Drop.UNASSIGNED)
+    if found.outcome is Outcome.OUTSIDE:
+        return _Reply(Rcode.REFUSED, mistake=Mistake.NOT_AUTHORITATIVE)
+    if question.qtype in TRANSFERS:
+        return _Reply(Rcode.REFUSED, mistake=Mistake.PROHIBITED)
     rcode = Rcode.NXDOMAIN if found.outcome is Outcome.NXDOMAIN else Rcode.NOERROR
-    limit = _limit(query, transport)
-    for attempt in (found, replace(found, additional=())):
-        wire = _encode(query, rcode, attempt, aa=1)
-        if len(wire) <= limit:
-            return Answer(wire, query.question.qtype, rcode)
-    return Answer(_encode(query, rcode, NOTHING, aa=1, tc=1), query.question.qtype, rcode)
+    return _Reply(rcode, found, aa=int(question.qclass != ANY_CLASS))
 
 
-def _limit(query: Query, transport: Transport) -> int:
-    if transport is Transport.TCP:
+def _fitting(case: _Case, reply: _Reply) -> Answer:
+    """RFC 2181 section 9: additional records may be left out; where anything else is missing, TC is set."""
+    limit, opt = _limit(case), _opt(case, reply)
+    wire = _encode(case.query, reply, opt)
+    if len(wire) > limit:
+        reply = replace(reply, found=replace(reply.found, additional=()))
+        wire = _encode(case.query, reply, opt)
+    end, opt_start = HEADER_BYTES + len(case.query.question.wire), len(wire) - len(opt)
+    if len(wire) > limit:
+        wire, opt_start = slip(wire, end, opt_start), end
+    return Answer(wire, case.query.question.qtype, reply.rcode, _told(case, reply), case.proven, end, opt_start)
+
+
+def _limit(case: _Case) -> int:
+    if case.asker.transport is Transport.TCP:
         return TCP_SIZE
-    if query.edns is None:
-        return PLAIN_SIZE
-    return max(PLAIN_SIZE, min(query.edns.size, OUR_SIZE))
+    edns = case.query.edns
+    size = PLAIN_SIZE if edns is None else max(PLAIN_SIZE, min(edns.size, OUR_SIZE))
+    return size if case.asker.exempt or case.proven else min(size, _amplified(case.site, case.packet_bytes))
 
 
-def _encode(query: Query, rcode: Rcode, found: Found, **flags: int) -> bytes:
+def _amplified(site: Site, packet_bytes: int) -> int:
+    return int(site.policy.amplification * packet_bytes)
+
+
+def _told(case: _Case, reply: _Reply) -> bytes:
+    if reply.rcode is Rcode.NXDOMAIN:
+        return b"NXDOMAIN " + b".".join(reply.found.authority[0].name)
+    return case.query.question.wire.lower() if reply.rcode is Rcode.NOERROR else reply.rcode.name.encode()
+
+
+def _encode(query: Query, reply: _Reply, opt: bytes) -> bytes:
     """RA, AD and CD stay clear (RFC 4035 section 3.1.6)."""
-    rd = int(query.recursion_desired)
-    header = dnslib.DNSHeader(id=query.ident, bitmap=0, qr=1, rd=rd, opcode=query.opcode, rcode=rcode & 0xF, **flags)
+    flags = {"rd": int(query.recursion_desired), "aa": reply.aa, "opcode": query.opcode, "rcode": reply.rcode & 0xF}
+    header = dnslib.DNSHeader(id=query.ident, bitmap=0, qr=1, **flags)
     record = dnslib.DNSRecord(header, questions=_question(query))
-    record.add_answer(*_records(found.answer))
-    record.add_auth(*_records(found.authority))
-    record.add_ar(*_records(found.additional), *_opt(query, rcode))
+    record.add_answer(*_records(reply.found.answer))
+    record.add_auth(*_records(reply.found.authority))
+    record.add_ar(*_records(reply.found.additional))
     wire = record.pack()
     asked = query.question.wire
-    return bytes(wire[:HEADER_BYTES] + asked + wire[HEADER_BYTES + len(asked) :])
+    counts = wire[4:10] + (len(record.ar) + bool(opt)).to_bytes(2)
+    return bytes(wire[:4] + counts + asked + wire[HEADER_BYTES + len(asked) :] + opt)
 
 
 def _question(query: Query) -> list[Any]:
@@ -153,17 +295,34 @@ def _question(query: Query) -> list[Any]:
     )
 
 
-def _opt(query: Query, rcode: Rcode) -> list[Any]:
+def _opt(case: _Case, reply: _Reply) -> bytes:
     """RFC 6891 section 6.1.1: an OPT is answered with an OPT, and nothing else is."""
-    if query.edns is None:
-        return []
-    flags = "do" if query.edns.dnssec_ok else ""  # RFC 3225 section 3: copied
-    return [dnslib.EDNS0(udp_len=OUR_SIZE, ext_rcode=rcode >> 4, flags=flags)]
+    edns = case.query.edns
+    if edns is None:
+        return b""
+    flags = 0x8000 if edns.dnssec_ok else 0  # RFC 3225 section 3: copied
+    options = b"".join(_options(case, reply))
+    return OPT_RECORD.pack(0, Qtype.OPT, OUR_SIZE, reply.rcode >> 4, 0, flags, len(options)) + options
+
+
+def _options(case: _Case, reply: _Reply) -> Iterator[bytes]:
+    if case.stamp is not None:
+        yield case.stamp.rdata[2:]
+    if case.site.nsid and case.query.option(Option.NSID) is not None:  # RFC 5001: only for who asks for it
+        yield _option(Option.NSID, case.site.nsid)
+    if case.asker.transport is Transport.TCP and case.query.option(Option.KEEPALIVE) is not None:
+        yield _option(Option.KEEPALIVE, int(case.asker.keepalive_s * 10).to_bytes(2))  # RFC 7828 section 3.1: in 0.1 s
+    if reply.mistake is not None:
+        yield _option(Option.EXTENDED_ERROR, reply.mistake.to_bytes(2))
+
+
+def _option(code: Option, data: bytes) -> bytes:
+    return OPTION.pack(code, len(data)) + data
 
 
 def _records(rrsets: tuple[Rrset, ...]) -> list[Any]:
     return [
-        dnslib.RR(dnslib.DNSLabel(rrset.name), rrset.qtype, ttl=rrset.ttl_s, rdata=_rdata(rrset.qtype, rdata))
+        dnslib.RR(dnslib.DNSLabel(rrset.name), rrset.qtype, rrset.rclass, rrset.ttl_s, _rdata(rrset.qtype, rdata))
         for rrset in rrsets
         for rdata in rrset.rdata
     ]
@@ -175,17 +334,25 @@ def _rdata(qtype: Qtype, text: str) -> Any:
             return dnslib.A(tuple(ip_address(text).packed))
         case Qtype.AAAA:
             return dnslib.AAAA(tuple(ip_address(text).packed))
-        case Qtype.NS:
-            return dnslib.NS(_label(text))
+        case Qtype.NS | Qtype.CNAME | Qtype.PTR:
+            return dnslib.CNAME(_label(text))
         case Qtype.SOA:
             primary, contact, *numbers = text.split()
             return dnslib.SOA(_label(primary), _label(contact), tuple(map(int, numbers)))
+        case Qtype.SRV:
+            *numbers, target = text.split()
+            return dnslib.SRV(*map(int, numbers), _label(target))
         case _:
-            return dnslib.TXT(text)
+            return dnslib.TXT(_strings(text.encode()))
 
 
 def _label(text: str) -> Any:
-    return dnslib.DNSLabel(parse_name(text))
+    return dnslib.DNSLabel(() if text == "." else parse_name(text))
+
+
+def _strings(text: bytes) -> list[bytes]:
+    starts = range(0, max(1, len(text)), TEXT_MAX_BYTES)
+    return [text[start : start + TEXT_MAX_BYTES] for start in starts]
 
 
 def lookup(table: Table, packet: bytes) -> Ready | None:
@@ -194,34 +361,56 @@ def lookup(table: Table, packet: bytes) -> Ready | None:
     return ready if ready is not None and packet[2] < 2 else None
 
 
-def prepare(tree: Tree) -> Table:
+def cookie_bytes(packet: bytes) -> int:
+    """8 or 24, if the packet seems to end in a cookie of that size; else 0."""
+    for size, head in COOKIE_HEADS.items():
+        if packet[-size - 6 : -size] == head:
+            return size
+    return 0
+
+
+def lookup_without(table: Table, packet: bytes, cookie_bytes: int) -> Ready | None:
+    """For a packet that ends in a cookie."""
+    ready = table.get(packet[4 : -cookie_bytes - 6].lower() + EMPTY)
+    return ready if ready is not None and packet[2] < 2 else None
+
+
+def prepare(site: Site) -> Table:
     table: Table = {}
-    for name, qtype in product(tree.names(), READY_QTYPES):
-        table.update(_ready_for(tree, name, qtype))
+    for name, qtype in product(site.names(), READY_QTYPES):
+        table.update(_ready_for(site, name, qtype))
     return table
 
 
-def _ready_for(tree: Tree, name: Name, qtype: Qtype) -> Iterator[tuple[bytes, Ready]]:
+def _ready_for(site: Site, name: Name, qtype: Qtype) -> Iterator[tuple[bytes, Ready]]:
+    """One run of the careful way for all forms of the question: the others differ in RD and OPT alone."""
     question = b"".join(bytes([len(label)]) + label for label in name) + b"\0" + OPTION.pack(qtype, IN)
-    for keys, opt in _shapes():
-        wires = [HEADER.pack(0, flags, 1, 0, 0, bool(opt)) + question + opt for flags in (0, 0x0100)]
-        answers = [respond(tree, wire, Transport.TCP) for wire in wires]
-        if (ready := _ready(answers, HEADER_BYTES + len(question))) is not None:
-            yield from ((wires[0][4:12] + question + key, ready) for key in keys)
+    plain = HEADER.pack(0, 0, 1, 0, 0, 0) + question
+    answer = respond(site, plain, Asker(Transport.TCP))
+    if isinstance(answer, Silence) or not _always_fits(site, answer, len(plain)):
+        return
+    for additionals, forms, opt in _shapes():
+        ready = _ready(answer, opt)
+        yield from ((plain[4:11] + bytes([additionals]) + question + form, ready) for form in forms)
 
 
-def _shapes() -> Iterator[tuple[list[bytes], bytes]]:
-    """What may stand behind a question: the forms that get the same answer, and one of them to ask with."""
-    yield [b""], b""
+def _always_fits(site: Site, answer: Answer, question_bytes: int) -> bool:
+    """With and without an OPT, which is as long in the answer as in the question."""
+    bytes_ = len(answer.wire)
+    return bytes_ + OPT_RECORD.size + STAMP_BYTES <= PLAIN_SIZE and bytes_ <= _amplified(site, question_bytes)
+
+
+def _shapes() -> Iterator[tuple[int, list[bytes], bytes]]:
+    """What may stand behind a question: how many records, the forms that get the same answer, and that answer's."""
+    yield 0, [b""], b""
     for flags in (0, 0x8000):
-        forms = [OPT_RECORD.pack(0, Qtype.OPT, size, 0, flags, 0) for size in READY_SIZES]
-        yield forms, forms[0]
+        forms = [OPT_RECORD.pack(0, Qtype.OPT, size, 0, 0, flags, 0) for size in READY_SIZES]
+        yield 1, forms, OPT_RECORD.pack(0, Qtype.OPT, OUR_SIZE, 0, 0, flags, 0)
 
 
-def _ready(answers: list[Answer | Silence], question_end: int) -> Ready | None:
-    """None where nothing is answered, or where UDP might have to leave something out."""
-    plain, desired = answers
-    if isinstance(plain, Silence) or isinstance(desired, Silence) or len(plain.wire) > PLAIN_SIZE:
-        return None
-    heads = (plain.wire[2:HEADER_BYTES], desired.wire[2:HEADER_BYTES])
-    return Ready(heads, question_end, plain.wire[question_end:], slot(plain.qtype, plain.rcode))
+def _ready(answer: Answer, opt: bytes) -> Ready:
+    flags, additionals = answer.wire[2], answer.wire[11] + bool(opt)
+    heads = (bytes([flags | desired]) + answer.wire[3:11] + bytes([additionals]) for desired in (0, 1))
+    plain, desired = heads
+    tail = answer.wire[answer.question_end :] + opt
+    return Ready((plain, desired), answer.question_end, tail, answer.slot, answer.told, len(answer.wire))

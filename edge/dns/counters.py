@@ -3,7 +3,8 @@
 One memfd a worker, of unsigned 64-bit slots. Only its worker writes it, one aligned slot at a time; the controller
 keeps it across a worker's death, so that no sum ever falls.
 
-    queries[qtype][rcode][transport] | dropped[reason] | response time: buckets, ns | zone: sequence, monotonic ns
+    queries[qtype][rcode][transport] | dropped[reason] | events[event] | response time: buckets, ns
+    | zone: sequence, monotonic ns
 """
 
 import mmap
@@ -12,17 +13,19 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.dns.message import Drop, Qtype, Rcode, Transport
+from edge.dns.message import Drop, Event, Qtype, Rcode, Transport
 
 QTYPES = (Qtype.A, Qtype.AAAA, Qtype.SOA, Qtype.NS, Qtype.TXT)
 DROPS = tuple(Drop)
+EVENTS = tuple(Event)
 # Measured: a ready answer takes about 10 us, the careful way 100 us. Past a millisecond something is wrong.
 BUCKETS_S = (5e-6, 10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3)
 
 _RCODES = tuple(Rcode)
 _ROW = (len(_RCODES) + 1) * len(Transport)  # one more for every other code
 _DROPPED = (len(QTYPES) + 1) * _ROW
-_BUCKETS = _DROPPED + len(DROPS)
+_EVENTS = _DROPPED + len(DROPS)
+_BUCKETS = _EVENTS + len(EVENTS)
 _RESPONSE_NS = _BUCKETS + len(BUCKETS_S) + 1
 _SEQUENCE = _RESPONSE_NS + 1
 _SWAPPED_NS = _SEQUENCE + 1
@@ -46,6 +49,7 @@ class Counters:
 
     queries: dict[tuple[str, str, str], int]
     dropped: dict[str, int]
+    events: dict[str, int]
     responses: tuple[int, ...]
     response_s: float
     zone_sequence: int
@@ -68,6 +72,9 @@ class Tally:
     def dropped(self, reason: Drop) -> None:
         self.slots[_DROPPED + DROPS.index(reason)] += 1
 
+    def happened(self, event: Event) -> None:
+        self.slots[_EVENTS + EVENTS.index(event)] += 1
+
     def took(self, duration_ns: int) -> None:
         self.slots[_BUCKETS + bisect_left(BUCKETS_S, duration_ns / 1e9)] += 1
         self.slots[_RESPONSE_NS] += duration_ns
@@ -82,6 +89,7 @@ def total(tallies: Sequence[Tally]) -> Counters:
     return Counters(
         queries=_queries(sums),
         dropped={reason.value: sums[_DROPPED + index] for index, reason in enumerate(DROPS)},
+        events={event.value: sums[_EVENTS + index] for index, event in enumerate(EVENTS)},
         responses=tuple(sums[_BUCKETS:_RESPONSE_NS]),
         response_s=sums[_RESPONSE_NS] / 1e9,
         zone_sequence=min(tally.slots[_SEQUENCE] for tally in tallies),

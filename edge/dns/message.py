@@ -16,7 +16,8 @@ HEADER_BYTES = 12
 HEADER = struct.Struct("!HHHHHH")
 RECORD = struct.Struct("!HHIH")  # type, class, TTL, length of the rdata
 OPTION = struct.Struct("!HH")  # code, length
-IN = 1
+IN, CH, ANY_CLASS = 1, 3, 255
+COOKIE_SIZES = (8, *range(16, 41))  # RFC 7873 section 5.2.2: the client's half, or that and 8 to 32 bytes of a server's
 
 
 class Qtype(IntEnum):
@@ -24,10 +25,16 @@ class Qtype(IntEnum):
 
     A = 1
     NS = 2
+    CNAME = 5
     SOA = 6
+    PTR = 12
     TXT = 16
     AAAA = 28
+    SRV = 33
     OPT = 41
+    DS = 43
+    TKEY = 249
+    TSIG = 250
     IXFR = 251
     AXFR = 252
     ANY = 255
@@ -40,6 +47,16 @@ class Rcode(IntEnum):
     NOTIMP = 4
     REFUSED = 5
     BADVERS = 16
+    BADCOOKIE = 23
+
+
+class Option(IntEnum):
+    """EDNS options that we answer; every other is ignored (RFC 6891 section 6.1.2), padding (RFC 7830) among them."""
+
+    NSID = 3
+    COOKIE = 10
+    KEEPALIVE = 11
+    EXTENDED_ERROR = 15
 
 
 class Transport(IntEnum):
@@ -55,9 +72,20 @@ class Drop(Enum):
     UNASSIGNED = "unassigned"
     DENIED = "denied"
     PORT_ZERO = "port_zero"
+    LOOP = "loop"
+    RATE = "rate"
     TCP_LIMIT = "tcp_limit"
     SEND = "send"
     INTERNAL = "internal"
+
+
+class Event(Enum):
+    """What befell a packet that got an answer, but for WOULD_LIMIT not the whole one."""
+
+    TRUNCATED = "truncated"  # too long for its transport, or for its question
+    SLIPPED = "slipped"  # over its rate: sent empty, with TC
+    WOULD_LIMIT = "would_limit"  # over its rate, while limits are only counted
+    BAD_COOKIE = "bad_cookie"  # told to ask again with the cookie that it got
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +101,12 @@ class Edns:
     version: int
     size: int
     dnssec_ok: bool
+    options: tuple[tuple[int, bytes], ...] = ()
+    sound: bool = True
+
+    def option(self, code: Option) -> bytes | None:
+        """The first, where there are several (RFC 7873 section 5.2 for cookies)."""
+        return next((data for found, data in self.options if found == code), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +117,9 @@ class Query:
     question: Question
     edns: Edns | None
     malformed: bool
+
+    def option(self, code: Option) -> bytes | None:
+        return self.edns.option(code) if self.edns else None
 
 
 NO_QUESTION = Question(b"", (), 0, 0)
@@ -105,7 +142,7 @@ def read(packet: bytes) -> Query:
     question, opts, malformed = NO_QUESTION, list[Edns](), False
     try:
         question, end = _question(packet, counts[0])
-        opts = [_edns(*record) for record in _additional(packet, end, counts)]
+        opts.extend(_edns(*record) for record in _additional(packet, end, counts))  # keeps those before a broken one
     except (_MalformedError, IndexError, struct.error):
         malformed = True
     return Query(
@@ -114,13 +151,15 @@ def read(packet: bytes) -> Query:
         recursion_desired=bool(flags & 0x0100),
         question=question,
         edns=opts[0] if opts else None,
-        malformed=malformed or len(opts) > 1,  # RFC 6891 section 6.1.1: at most one OPT
+        malformed=malformed or len(opts) > 1 or not all(opt.sound for opt in opts),  # RFC 6891 section 6.1.1: one OPT
     )
 
 
 def _question(packet: bytes, count: int) -> tuple[Question, int]:
     """The only question, and the offset behind it."""
-    if count != 1:  # RFC 9619 section 4: a QUERY has exactly one
+    if count == 0:  # who only wants a cookie asks nothing (RFC 7873 section 5.4)
+        return NO_QUESTION, HEADER_BYTES
+    if count > 1:  # RFC 9619 section 4: a QUERY never has more than one
         raise _MalformedError
     name, end = _name(packet, HEADER_BYTES)
     qtype, qclass = OPTION.unpack_from(packet, end)
@@ -165,11 +204,19 @@ def _behind_name(packet: bytes, offset: int) -> int:
 
 def _edns(size: int, ttl: int, rdata: bytes, rooted: bool) -> Edns:
     """RFC 6891 section 6.1.2: owned by the root, the class is the size, the TTL holds version and DO."""
-    if not rooted:
-        raise _MalformedError
-    offset = 0
-    while offset < len(rdata):
-        offset += OPTION.size + OPTION.unpack_from(rdata, offset)[1]
-    if offset > len(rdata):
-        raise _MalformedError
-    return Edns(version=ttl >> 16 & 0xFF, size=size, dnssec_ok=bool(ttl & 0x8000))
+    options, sound = _options(rdata)
+    return Edns(ttl >> 16 & 0xFF, size, bool(ttl & 0x8000), options, sound and rooted and _cookies_sound(options))
+
+
+def _options(rdata: bytes) -> tuple[tuple[tuple[int, bytes], ...], bool]:
+    """The options, and whether they fill the record exactly."""
+    options, offset = [], 0
+    while offset + OPTION.size <= len(rdata):
+        code, length = OPTION.unpack_from(rdata, offset)
+        offset += OPTION.size + length
+        options.append((code, rdata[offset - length : offset]))
+    return tuple(options), offset == len(rdata)
+
+
+def _cookies_sound(options: tuple[tuple[int, bytes], ...]) -> bool:
+    return all(len(data) in COOKIE_SIZES for code, data in options if code == Option.COOKIE)

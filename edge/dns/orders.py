@@ -5,8 +5,10 @@ The way back has one kind of message, the sequence of the order that now holds, 
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from edge.dns.guard import Deny, Policy
+from edge.dns.guard import Deny, Policy, TcpLimits
+from edge.dns.rates import Rates
 from edge.dns.zone import Zone
 
 ORDER_MAX_BYTES = 200_000  # one message has to fit the socket's buffer, 212,992 bytes by Linux' default
@@ -40,15 +42,21 @@ class Order:
     """Everything that a worker answers from; it replaces the order before it as a whole."""
 
     sequence: int
-    zone: Zone
+    zones: tuple[Zone, ...]
     policy: Policy
 
     def to_json(self) -> bytes:
-        policy = {"allow_query": self.policy.allow_query, "deny": self.policy.deny.value}
-        return json.dumps({"sequence": self.sequence, "zone": self.zone.to_json(), "policy": policy}).encode()
+        policy = {**asdict(self.policy), "deny": self.policy.deny.value}
+        zones = [zone.to_json() for zone in self.zones]
+        return json.dumps({"sequence": self.sequence, "zones": zones, "policy": policy}).encode()
 
     @classmethod
     def from_json(cls, document: bytes) -> "Order":
         fields = json.loads(document)
-        policy = Policy(tuple(fields["policy"]["allow_query"]), Deny(fields["policy"]["deny"]))
-        return cls(fields["sequence"], Zone.from_json(fields["zone"]), policy)
+        return cls(fields["sequence"], tuple(map(Zone.from_json, fields["zones"])), _policy(fields["policy"]))
+
+
+def _policy(fields: dict[str, Any]) -> Policy:
+    lists = {key: tuple(fields[key]) for key in ("allow_query", "trusted", "cookie_secrets")}
+    parts = {"deny": Deny(fields["deny"]), "rates": Rates(**fields["rates"]), "tcp": TcpLimits(**fields["tcp"])}
+    return Policy(**{**fields, **lists, **parts})

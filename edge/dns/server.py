@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic
 
@@ -24,7 +23,9 @@ from edge.dns.counters import Counters, Tally, total
 from edge.dns.guard import Guard, Policy
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.roll import Roll
-from edge.dns.zone import Tree, Zone
+from edge.dns.site import Site
+from edge.dns.wildcard import ask_where_sent, is_wildcard
+from edge.dns.zone import Zone
 from edge.errors import ConfigError
 
 ROLL_FILE = "dns-workers"
@@ -122,8 +123,8 @@ class Workers:
         self._retired = False
         self._heard = asyncio.Event()
 
-    def start(self, zone: Zone) -> None:
-        self._order = _checked(Order(1, zone, self._policy))
+    def start(self, zones: Zone | Sequence[Zone]) -> None:
+        self._order = _checked(Order(1, _several(zones), self._policy))
         self._roll = Roll(self._roll_path)
         self._members = [Member(self._listen, self._roll) for _ in range(self._count)]
         for member in self._members:
@@ -142,9 +143,9 @@ class Workers:
             for member in filter(lambda member: member.alive, self._members):
                 loop.remove_reader(member.channel)
 
-    def publish(self, zone: Zone, policy: Policy | None = None) -> None:
-        """ValueError leaves the old zone in force."""
-        self._order = _checked(Order(self._order.sequence + 1, zone, policy or self._order.policy))
+    def publish(self, zones: Zone | Sequence[Zone], policy: Policy | None = None) -> None:
+        """All zones that are to be answered from now on. ValueError leaves the old ones in force."""
+        self._order = _checked(Order(self._order.sequence + 1, _several(zones), policy or self._order.policy))
         for member in self._members:
             member.tell(self._order)
 
@@ -201,21 +202,25 @@ class Workers:
         log.warning("DNS worker started again as %d", member.process.pid)
 
 
+def _several(zones: Zone | Sequence[Zone]) -> tuple[Zone, ...]:
+    return (zones,) if isinstance(zones, Zone) else tuple(zones)
+
+
 def _checked(order: Order) -> Order:
     """Does once what every worker will do with it: what can't be prepared never reaches them."""
-    prepare(Tree(order.zone))
+    prepare(Site(order.zones, order.policy))
     Guard(order.policy)
     if (size := len(order.to_json())) > ORDER_MAX_BYTES:
-        raise ValueError(f"zone {order.zone.name}: {size} bytes of JSON, more than {ORDER_MAX_BYTES}")
+        raise ValueError(f"zone {order.zones[0].name}: {size} bytes of JSON, more than {ORDER_MAX_BYTES}")
     return order
 
 
 def _bind(address: Address, kind: socket.SocketKind) -> socket.socket:
     host, port = address
-    if ip_address(host).is_unspecified:
-        raise ConfigError([f"dns.listen: {host} is a wildcard; name each address, so that answers come from it"])
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
     _set_options(bound)
+    if is_wildcard(host) and kind is socket.SOCK_DGRAM:
+        ask_where_sent(bound)
     try:
         bound.bind(address)
     except OSError as error:

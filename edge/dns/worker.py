@@ -15,75 +15,143 @@ import socket
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from time import monotonic, monotonic_ns, perf_counter_ns
+from time import monotonic, monotonic_ns, perf_counter_ns, time
 
-from edge.dns.answer import Answer, Silence, lookup, prepare, refuse, respond
-from edge.dns.counters import Tally, slot
+from edge.dns.answer import (
+    Answer,
+    Asker,
+    Ready,
+    Silence,
+    cookie_bytes,
+    lookup,
+    lookup_without,
+    prepare,
+    refuse,
+    respond,
+    slip,
+)
+from edge.dns.batch import COUNT, LAYOUT_KNOWN, Batch
+from edge.dns.cookies import MINUTE_S
+from edge.dns.counters import Tally
 from edge.dns.guard import Guard, Verdict
-from edge.dns.message import Drop, Transport
+from edge.dns.message import Drop, Event, Rcode, Transport
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
+from edge.dns.rates import Limiter, Pace
 from edge.dns.roll import Place
-from edge.dns.zone import Tree
+from edge.dns.site import Site
+from edge.dns.wildcard import ANCILLARY_BYTES, Ancillary, is_wildcard, origin
 
-BATCH = 64  # packets from one socket before the others get their turn: under a millisecond of ready answers
 LAST_TURNS = 100  # more than a full receive buffer holds
 PACKET_MAX_BYTES = 65535  # RFC 768
 BITE_BYTES = 1024  # some 25 queries: a few milliseconds at most, even if each goes the careful way
-TCP_IDLE_S = 10.0  # RFC 7766 section 6.2.3: "on the order of a few seconds"
-TCP_CONNECTIONS = 256  # as gdnsd; when full, the one that is idle for longest makes room
-TCP_PER_CLIENT = 32  # forwarders are few and keep one or two
 ORPHAN_LOOKS_S = 0.05
 
+PASS, TRUSTED, UDP = Verdict.PASS, Verdict.TRUSTED, Transport.UDP  # an Enum's member costs 40 ns to look up
+
 Source = tuple[str, int]
-VERDICT_DROPS = {Verdict.DENIED: Drop.DENIED, Verdict.PORT_ZERO: Drop.PORT_ZERO}
+Reply = Answer | Silence
+VERDICT_DROPS = {
+    Verdict.DENIED: Drop.DENIED,
+    Verdict.PORT_ZERO: Drop.PORT_ZERO,
+    Verdict.LOOP: Drop.LOOP,
+}
 
 
 class Desk:
-    """Guard, ready answers, the careful way, and the counting: from one packet to its answer."""
+    """Guard, ready answers, the careful way, limits and the counting: from one packet to its answer."""
 
-    def __init__(self, tally: Tally, order: Order) -> None:
+    def __init__(self, tally: Tally, order: Order, own: Iterable[tuple[str, int]] = ()) -> None:
         self.tally = tally
         self._slots = tally.slots
+        self._own = tuple(own)
         self._told = False
+        self.look_at_clock()
         self.follow(order)
 
     def follow(self, order: Order) -> None:
-        tree = Tree(order.zone)
-        table, guard = prepare(tree), Guard(order.policy)
-        self._tree, self._table, self.judge = tree, table, guard.judge
+        site = Site(order.zones, order.policy)
+        table, guard = prepare(site), Guard(order.policy, self._own)
+        self._site, self._table, self._jar, self.judge = site, table, site.jar, guard.judge
+        self._rates = order.policy.rates
+        self._limiter = Limiter(self._rates)
+        self._limiting = self._rates.per_s > 0
+        self.tcp_limits = order.policy.tcp
         self.tally.swapped(order.sequence, monotonic_ns())
+
+    def look_at_clock(self) -> None:
+        """Once a turn, not once a packet."""
+        self._now_s = time()
+        self._minute = int(self._now_s) // MINUTE_S
 
     def answer(self, packet: bytes, source: Source, transport: Transport) -> bytes | None:
         verdict = self.judge(source[0], source[1])
-        if verdict is not Verdict.PASS:
-            return self._denied(packet, verdict, transport)
-        ready = lookup(self._table, packet)
-        if ready is not None:
-            self._slots[ready.slot + transport] += 1
-            return ready.answer(packet)
-        return self._carefully(packet, transport)
+        if verdict is TRUSTED or verdict is PASS:
+            ready = lookup(self._table, packet)
+            if ready is not None:
+                if verdict is PASS and self._limiting and transport is UDP:
+                    return self._paced(ready.answer(packet), ready, source[0])
+                self._slots[ready.slot + transport] += 1
+                return ready.answer(packet)
+            if size := cookie_bytes(packet):
+                return self._with_cookie(packet, source[0], transport, verdict, size)
+        return self._unready(packet, source[0], transport, verdict)
 
-    def _denied(self, packet: bytes, verdict: Verdict, transport: Transport) -> bytes | None:
-        if verdict is Verdict.REFUSE:
-            return self._counted(refuse(packet), transport)
-        return self._counted(Silence(VERDICT_DROPS[verdict]), transport)
+    def _with_cookie(self, packet: bytes, host: str, transport: Transport, verdict: Verdict, size: int) -> bytes | None:
+        """The ready way, but for those who have to be told that their cookie is bad."""
+        ready = lookup_without(self._table, packet, size)
+        stamp = self._jar.stamp(host, packet[-size:], self._minute) if self._jar and ready else None
+        proven = stamp is not None and stamp.valid
+        if ready is None or (stamp and not proven and self._site.policy.cookie_required):
+            return self._unready(packet, host, transport, verdict)
+        wire = ready.stamped(packet, stamp) if stamp else ready.answer(packet)
+        if self._limiting and verdict is PASS and transport is UDP and not proven:
+            return self._paced(wire, ready, host)
+        self._slots[ready.slot + transport] += 1
+        return wire
 
-    def _carefully(self, packet: bytes, transport: Transport) -> bytes | None:
+    def _unready(self, packet: bytes, host: str, transport: Transport, verdict: Verdict) -> bytes | None:
+        if (drop := VERDICT_DROPS.get(verdict)) is not None:
+            return self._silent(drop)
+        trusted = verdict is Verdict.TRUSTED
+        asker = Asker(transport, host, self._now_s, trusted, self.tcp_limits.idle_s)
+        reply = self._carefully(packet, asker, refuse if verdict is Verdict.REFUSE else respond)
+        if isinstance(reply, Silence):
+            return self._silent(reply.reason)
+        if reply.truncated:
+            self.tally.happened(Event.TRUNCATED)
+        if reply.rcode is Rcode.BADCOOKIE:
+            self.tally.happened(Event.BAD_COOKIE)
+        if self._limiting and transport is UDP and not (trusted or reply.proven):
+            return self._paced(reply.wire, reply, host)
+        self._slots[reply.slot + transport] += 1
+        return reply.wire
+
+    def _carefully(self, packet: bytes, asker: Asker, way: Callable[[Site, bytes, Asker], Reply]) -> Reply:
         try:
-            return self._counted(respond(self._tree, packet, transport), transport)
+            return way(self._site, packet, asker)
         except Exception:  # noqa: BLE001 - one packet that we get wrong must not take the port down
             self._tell_once()
-            return self._counted(Silence(Drop.INTERNAL), transport)
+            return Silence(Drop.INTERNAL)
 
-    def _counted(self, reply: Answer | Silence, transport: Transport) -> bytes | None:
-        if isinstance(reply, Silence):
-            self.tally.dropped(reply.reason)
-            return None
-        self._slots[slot(reply.qtype, reply.rcode) + transport] += 1
-        return reply.wire
+    def _paced(self, wire: bytes, like: Answer | Ready, host: str) -> bytes | None:
+        """For UDP, and those who are neither trusted nor proven. `like`: what `wire` was made from."""
+        pace = self._limiter.pace(host, like.told, self._now_s)
+        if pace is not Pace.PASS and self._rates.log_only:
+            self.tally.happened(Event.WOULD_LIMIT)
+        elif pace is Pace.DROP:
+            return self._silent(Drop.RATE)
+        elif pace is Pace.SLIP:
+            self.tally.happened(Event.SLIPPED)
+            wire = slip(wire, like.question_end, like.opt_start)
+        self._slots[like.slot + UDP] += 1
+        return wire
+
+    def _silent(self, reason: Drop) -> bytes | None:
+        self.tally.dropped(reason)
+        return None
 
     def _tell_once(self) -> None:
         """stderr may be gone together with the controller."""
@@ -101,10 +169,11 @@ class UdpPort:
     def turn(self) -> bool:
         """Answers a batch and times its first packet. True while there may be more."""
         started_ns = perf_counter_ns()
+        self._desk.look_at_clock()
         if not self._one():
             return False
         self._desk.tally.took(perf_counter_ns() - started_ns)
-        return all(self._one() for _ in range(BATCH - 1))
+        return all(self._one() for _ in range(COUNT - 1))
 
     def close(self) -> None:
         """First answers what has arrived; a flood may not keep us from closing."""
@@ -130,6 +199,54 @@ class UdpPort:
             self._desk.tally.dropped(Drop.SEND)
 
 
+class BatchPort(UdpPort):
+    """The same with a system call for many packets."""
+
+    def __init__(self, port: socket.socket, desk: Desk) -> None:
+        super().__init__(port, desk)
+        self._batch = Batch(port)
+
+    def turn(self) -> bool:
+        """Times the batch: its first packet waits for the last one's answer."""
+        started_ns, batch, answer, received = perf_counter_ns(), self._batch, self._desk.answer, 0
+        self._desk.look_at_clock()
+        for packet, source, number in batch.receive():
+            received += 1
+            if (wire := answer(packet, source, UDP)) is not None:
+                batch.reply(wire, number)
+        for _ in range(batch.send()):
+            self._desk.tally.dropped(Drop.SEND)
+        if received:
+            self._desk.tally.took(perf_counter_ns() - started_ns)
+        return received == COUNT
+
+
+class WildcardPort(UdpPort):
+    """Bound to all addresses, and so dearer: the kernel has to be asked where each packet was sent to."""
+
+    def _one(self) -> bool:
+        try:
+            packet, received, _, source = self.socket.recvmsg(PACKET_MAX_BYTES, ANCILLARY_BYTES)
+        except OSError:
+            return False
+        wire = self._desk.answer(packet, source, UDP)
+        if wire is not None:
+            self._send_from(wire, source, origin(received))
+        return True
+
+    def _send_from(self, wire: bytes, source: Source, where: list[Ancillary]) -> None:
+        try:
+            self.socket.sendmsg([wire], where, 0, source)
+        except OSError:
+            self._desk.tally.dropped(Drop.SEND)
+
+
+def udp_port(port: socket.socket, desk: Desk) -> UdpPort:
+    if is_wildcard(port.getsockname()[0]):
+        return WildcardPort(port, desk)
+    return BatchPort(port, desk) if LAYOUT_KNOWN else UdpPort(port, desk)
+
+
 class Connection:
     """RFC 7766: any number of queries, each behind its length, answered in their order.
 
@@ -147,6 +264,7 @@ class Connection:
     def turn(self, desk: Desk) -> bool:
         """One bite: read, answer, send. True if a query was answered. `ended` is seen only with everything sent."""
         queued = len(self.outbox)
+        desk.look_at_clock()
         if not queued:
             self._receive()
             self._answer(desk)
@@ -221,13 +339,13 @@ class TcpPort:
         if (drop := VERDICT_DROPS.get(self._desk.judge(source[0], source[1]))) is not None:
             self._desk.tally.dropped(drop)
             return False
-        if self._clients[source[0]] >= TCP_PER_CLIENT:
+        if self._clients[source[0]] >= self._desk.tcp_limits.per_client:
             self._desk.tally.dropped(Drop.TCP_LIMIT)
             return False
         return True
 
     def _open(self, connection: Connection) -> None:
-        if len(self._connections) >= TCP_CONNECTIONS:
+        if len(self._connections) >= self._desk.tcp_limits.connections:
             self._desk.tally.dropped(Drop.TCP_LIMIT)
             self._close(next(iter(self._connections)))
         connection.stream.setblocking(False)
@@ -255,7 +373,7 @@ class TcpPort:
     def _touch(self, connection: Connection) -> None:
         self._connections.pop(connection, None)
         self._connections[connection] = None
-        connection.deadline_s = monotonic() + TCP_IDLE_S
+        connection.deadline_s = monotonic() + self._desk.tcp_limits.idle_s
 
     def _close(self, connection: Connection) -> None:
         del self._connections[connection]
@@ -267,11 +385,12 @@ class TcpPort:
 class Worker:
     def __init__(self, legacy: Legacy, channel: socket.socket, order: Order) -> None:
         self._place = Place(legacy.roll, legacy.generation)
-        self._desk = Desk(Tally(legacy.counters), order)
+        udp = [socket.socket(fileno=fd) for fd in legacy.udp]
+        self._desk = Desk(Tally(legacy.counters), order, [port.getsockname()[:2] for port in udp])
         self._selector = selectors.DefaultSelector()
         self._channel = channel
         self._orphaned = False
-        self._udp = [UdpPort(socket.socket(fileno=fd), self._desk) for fd in legacy.udp]
+        self._udp = [udp_port(port, self._desk) for port in udp]
         self._listeners = [socket.socket(fileno=fd) for fd in legacy.tcp]
         self._tcp = TcpPort(self._selector, self._desk)
         self._acknowledge(order)

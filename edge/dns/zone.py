@@ -1,23 +1,24 @@
 """The zone: what it holds, and what it says of a name and type. Pure.
 
-A zone is small: SOA and NS at its apex, the nameservers' addresses, and for each service its addresses and a TXT
-with the epoch.
+A zone is small: SOA and NS at its apex, the nameservers' addresses, for each service its addresses and a TXT with
+the epoch, and static records beside them.
 `Zone` is the document that travels to the workers; `Tree` is the same compiled for look-ups.
 
     name                      not below the apex     -> OUTSIDE
     name                      not in the tree        -> NXDOMAIN   (nothing lies below it either, RFC 8020)
     name, type                in the tree            -> POSITIVE
+    name of an alias          any other type         -> POSITIVE, the CNAME: who follows it is `edge.dns.site`
     name of a service that has never had a node      -> SILENT     (forwarders keep negative answers)
     anything else, empty non-terminals (RFC 4592 section 2.2.2) among them -> NODATA
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from edge.dns.message import Name, Qtype
+from edge.dns.message import IN, Name, Qtype
 
 SOA_TIMERS_S = (
     3600,
@@ -40,6 +41,18 @@ class ServiceRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticRecord:
+    """Never changes at a switch. `qtype`: A, AAAA, CNAME, TXT, SRV or PTR; `rdata` in presentation format, a TXT's
+    without quotes. The name is written in full, as every name here.
+    """
+
+    name: str
+    qtype: str
+    ttl_s: int
+    rdata: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Zone:
     """`nameservers`: name to addresses, the SOA's primary first. `contact` is a mailbox written as a DNS name."""
 
@@ -50,6 +63,7 @@ class Zone:
     services: tuple[ServiceRecord, ...]
     negative_ttl_s: int = 5  # an AAAA that isn't there never changes at a switch; 5 s halves a forwarder's questions
     ns_ttl_s: int = 3600  # nameservers don't move at a switch
+    records: tuple[StaticRecord, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(replace(self, nameservers=dict(self.nameservers))))
@@ -60,6 +74,9 @@ class Zone:
         fields["nameservers"] = {name: tuple(found) for name, found in fields["nameservers"].items()}
         fields["services"] = tuple(
             ServiceRecord(**{**service, "addresses": tuple(service["addresses"])}) for service in fields["services"]
+        )
+        fields["records"] = tuple(
+            StaticRecord(**{**record, "rdata": tuple(record["rdata"])}) for record in fields["records"]
         )
         return cls(**fields)
 
@@ -72,6 +89,7 @@ class Rrset:
     qtype: Qtype
     ttl_s: int
     rdata: tuple[str, ...]
+    rclass: int = IN
 
 
 class Outcome(Enum):
@@ -101,10 +119,14 @@ def parse_name(text: str) -> Name:
 
 
 class Tree:
-    """A zone compiled for look-ups. Never changed once built. ValueError where the zone can't be right."""
+    """A zone compiled for look-ups. Never changed once built. ValueError where the zone can't be right.
 
-    def __init__(self, zone: Zone) -> None:
+    `inner`: the apexes of our zones below this one. They exist here too, with nothing to say about them but that.
+    """
+
+    def __init__(self, zone: Zone, inner: tuple[Name, ...] = ()) -> None:
         self.apex = parse_name(zone.name)
+        self._inner = inner
         self._check_owners(zone)
         self._nodes: dict[Name, dict[int, Rrset]] = {}
         self._silent = frozenset(_silent_names(zone))
@@ -115,8 +137,11 @@ class Tree:
     def names(self) -> Iterator[Name]:
         yield from self._nodes
 
+    def holds(self, name: Name) -> bool:
+        return name[-len(self.apex) :] == self.apex
+
     def find(self, name: Name, qtype: int) -> Found:
-        if not self._holds(name):
+        if not self.holds(name):
             return Found(Outcome.OUTSIDE)
         rrsets = self._nodes.get(name)
         if rrsets is None:
@@ -127,26 +152,43 @@ class Tree:
             return Found(Outcome.SILENT)
         return Found(Outcome.NODATA, authority=(self._denial,))
 
-    def _holds(self, name: Name) -> bool:
-        return name[-len(self.apex) :] == self.apex
-
     def _check_owners(self, zone: Zone) -> None:
         if not zone.nameservers:
             raise ValueError(f"zone {zone.name}: no nameserver")
         services = [parse_name(service.name) for service in zone.services]
-        if not all(map(self._holds, services)):
+        if not all(map(self.holds, services)):
             raise ValueError(f"zone {zone.name}: a service's name lies outside it")
         owners = services + [parse_name(name) for name in zone.nameservers]
         if len(set(owners)) != len(owners):
             raise ValueError(f"zone {zone.name}: two services or nameservers have the same name")
+        for record in zone.records:
+            self._check_record(zone, record, frozenset(owners))
+
+    def _check_record(self, zone: Zone, record: StaticRecord, owners: frozenset[Name]) -> None:
+        """A service's or nameserver's name is its own: nothing static may hide what happens to it."""
+        name = parse_name(record.name)
+        if not self.holds(name) or any(name[-len(apex) :] == apex for apex in self._inner):
+            raise ValueError(f"zone {zone.name}: the record {record.name} {record.qtype} belongs to another zone")
+        if name in owners | {(EPOCH_LABEL.encode(), *owner) for owner in owners}:
+            raise ValueError(f"zone {zone.name}: {record.name} is a service's or a nameserver's")
+        if record.qtype == "CNAME" and (name == self.apex or len(record.rdata) != 1):
+            raise ValueError(f"zone {zone.name}: {record.name}: a CNAME is single, and never at the apex")
 
     def _add(self, zone: Zone) -> None:
         for rrset in _rrsets(zone):
-            if self._holds(rrset.name):  # a nameserver may lie in another zone: its addresses are that zone's
-                self._nodes.setdefault(rrset.name, {})[rrset.qtype] = rrset
-        for name in (*self._silent, *self._nodes):
+            if self.holds(rrset.name):  # a nameserver may lie in another zone: its addresses are that zone's
+                self._add_rrset(rrset)
+        for name in (*self._silent, *self._inner, *self._nodes):
             for depth in range(len(name) - len(self.apex)):
                 self._nodes.setdefault(name[depth:], {})
+
+    def _add_rrset(self, rrset: Rrset) -> None:
+        node = self._nodes.setdefault(rrset.name, {})
+        if node and Qtype.CNAME in {rrset.qtype, *node}:  # RFC 2181 section 10.1
+            raise ValueError(f"{_text(rrset.name)}: a CNAME stands alone")
+        if rrset.qtype in node:
+            raise ValueError(f"{_text(rrset.name)} {rrset.qtype.name}: written twice")
+        node[rrset.qtype] = rrset
 
     def _addresses_of(self, zone: Zone) -> Iterator[Rrset]:
         for nameserver in zone.nameservers:
@@ -155,8 +197,10 @@ class Tree:
 
 
 def _pick(rrsets: Mapping[int, Rrset], qtype: int) -> Rrset | None:
-    """RFC 8482 section 4.1: ANY gets one of the RRsets."""
-    return next(iter(rrsets.values()), None) if qtype == Qtype.ANY else rrsets.get(qtype)
+    """RFC 8482 section 4.1: ANY gets one of the RRsets. RFC 1034 section 3.6.2: an alias has one for every type."""
+    if qtype == Qtype.ANY:
+        return next(iter(rrsets.values()), None)
+    return rrsets.get(qtype) or rrsets.get(Qtype.CNAME)
 
 
 def _rrsets(zone: Zone) -> Iterator[Rrset]:
@@ -167,6 +211,38 @@ def _rrsets(zone: Zone) -> Iterator[Rrset]:
         yield from _addresses(parse_name(name), zone.ns_ttl_s, addresses)
     for service in zone.services:
         yield from _service(service)
+    for record in zone.records:
+        yield _static(record)
+
+
+def _static(record: StaticRecord) -> Rrset:
+    if (normal := STATIC.get(record.qtype)) is None:
+        raise ValueError(f"{record.name}: {record.qtype} is none of {', '.join(STATIC)}")
+    if not record.rdata:
+        raise ValueError(f"{record.name} {record.qtype}: no data")
+    return Rrset(parse_name(record.name), Qtype[record.qtype], record.ttl_s, tuple(map(normal, record.rdata)))
+
+
+def _srv(text: str) -> str:
+    """RFC 2782: priority, weight, port, target, which may be the root."""
+    *numbers, target = text.split()
+    if len(numbers) != 3 or not all(number.isdecimal() and int(number) < 2**16 for number in numbers):
+        raise ValueError(f"{text!r}: an SRV has priority, weight, port and target")
+    return " ".join((*numbers, target if target == "." else _host(target)))
+
+
+def _host(text: str) -> str:
+    return _text(parse_name(text))
+
+
+STATIC: Mapping[str, Callable[[str], str]] = {
+    "A": lambda text: str(IPv4Address(text)),
+    "AAAA": lambda text: str(IPv6Address(text)),
+    "CNAME": _host,
+    "TXT": str,
+    "SRV": _srv,
+    "PTR": _host,
+}
 
 
 def _soa(zone: Zone) -> Rrset:

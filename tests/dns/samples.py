@@ -2,7 +2,7 @@
 
 import struct
 
-from edge.dns.zone import ServiceRecord, Zone
+from edge.dns.zone import ServiceRecord, StaticRecord, Zone
 
 FILES = ServiceRecord("files.fs.corp.example", 0, ("10.0.1.10",), "a", 12)
 DUAL = ServiceRecord("Deep.below.fs.corp.example.", 3, ("10.0.2.10", "fd00::2:10"), "b", 7)
@@ -14,6 +14,7 @@ ZONE = Zone(
     serial=2**32 + 41,
     services=(FILES, DUAL, WAITING),
 )
+HOST = StaticRecord("host.fs.corp.example", "A", 300, ("10.0.9.9", "10.0.9.10"))
 
 
 def labels(name: str) -> tuple[bytes, ...]:
@@ -31,3 +32,7 @@ def opt(size: int = 1232, flags: int = 0, version: int = 0, options: bytes = b""
 def packet(name: str, qtype: int, *opts: bytes, flags: int = 0x0100, qclass: int = 1, ident: int = 4242) -> bytes:
     header = struct.pack("!HHHHHH", ident, flags, 1, 0, 0, len(opts))
     return header + question(labels(name), qtype, qclass) + b"".join(opts)
+
+
+def option(code: int, data: bytes = b"") -> bytes:
+    return struct.pack("!HH", code, len(data)) + data

@@ -5,8 +5,8 @@ from dnslib import DNSRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.dns.message import NO_QUESTION, Drop, Edns, Qtype, read, unanswerable
-from tests.dns.samples import labels, opt, packet, question
+from edge.dns.message import NO_QUESTION, Drop, Edns, Option, Qtype, read, unanswerable
+from tests.dns.samples import labels, opt, option, packet, question
 
 A_QUERY = packet("files.fs.corp.example", Qtype.A)
 
@@ -33,7 +33,7 @@ def test_any_byte_may_stand_in_a_label() -> None:
 def test_edns_is_read() -> None:
     unknown_option = struct.pack("!HH", 65001, 3) + b"abc"
     query = read(packet("fs", 1, opt(1472, flags=0x8000, version=3, options=unknown_option)))
-    assert (query.edns, query.malformed) == (Edns(version=3, size=1472, dnssec_ok=True), False)
+    assert (query.edns, query.malformed) == (Edns(3, 1472, dnssec_ok=True, options=((65001, b"abc"),)), False)
 
 
 def test_other_records_are_passed_over() -> None:
@@ -50,7 +50,6 @@ def test_an_opt_outside_of_the_additional_section_says_nothing() -> None:
 @pytest.mark.parametrize(
     "garbage",
     [
-        pytest.param(header(0, 0, 0, 0), id="no question"),
         pytest.param(header(2, 0, 0, 0) + question((b"fs",), 1) * 2, id="two questions"),
         pytest.param(A_QUERY[:-1], id="cut in the question"),
         pytest.param(A_QUERY[:20], id="cut in the name"),
@@ -63,6 +62,26 @@ def test_an_opt_outside_of_the_additional_section_says_nothing() -> None:
 def test_an_unreadable_question_is_malformed_and_not_repeated(garbage: bytes) -> None:
     query = read(garbage)
     assert (query.malformed, query.question) == (True, NO_QUESTION)
+
+
+def test_no_question_at_all_can_be_read() -> None:
+    query = read(header(0, 0, 0, 1) + opt(options=option(Option.COOKIE, b"client c")))
+    assert (query.malformed, query.question) == (False, NO_QUESTION)
+    assert query.option(Option.COOKIE) == b"client c"
+
+
+def test_the_first_of_two_options_counts() -> None:
+    query = read(packet("fs", 1, opt(options=option(10, b"12345678") + option(3) + option(10, b"abcdefgh"))))
+    assert query.option(Option.COOKIE) == b"12345678"
+    assert (query.option(Option.NSID), query.option(Option.KEEPALIVE)) == (b"", None)
+    assert read(packet("fs", 1)).option(Option.NSID) is None
+
+
+@pytest.mark.parametrize(("size", "sound"), [(0, 0), (7, 0), (8, 1), (9, 0), (15, 0), (16, 1), (40, 1), (41, 0)])
+def test_a_cookie_has_8_bytes_or_16_to_40(size: int, sound: int) -> None:
+    """RFC 7873 section 5.2.2. The OPT is there all the same, and has to be answered with one."""
+    query = read(packet("fs", 1, opt(options=option(10, bytes(size)))))
+    assert (query.malformed, query.edns is not None) == (not sound, True)
 
 
 @pytest.mark.parametrize(

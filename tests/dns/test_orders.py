@@ -1,10 +1,25 @@
-from edge.dns.guard import Deny, Policy
+from dataclasses import replace
+
+from edge.dns.guard import Deny, Policy, TcpLimits
 from edge.dns.orders import Legacy, Order
-from tests.dns.samples import ZONE
+from edge.dns.rates import Rates
+from tests.dns.samples import HOST, ZONE
 
 
 def test_an_order_survives_the_journey() -> None:
-    order = Order(9, ZONE, Policy(("10.0.0.0/8", "fd00::/8"), Deny.REFUSE))
+    policy = Policy(
+        ("10.0.0.0/8", "fd00::/8"),
+        Deny.REFUSE,
+        ("10.0.0.53/32",),
+        amplification=4.5,
+        cookie_secrets=("00" * 16, "11" * 16),
+        cookie_required=True,
+        identity="edge-a",
+        version="1.2",
+        rates=Rates(per_s=5.0, log_only=True),
+        tcp=TcpLimits(connections=7, idle_s=1.5),
+    )
+    order = Order(9, (ZONE, replace(ZONE, name="other.example", records=(HOST,))), policy)
     assert Order.from_json(order.to_json()) == order
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -372,10 +373,53 @@ def test_a_second_controller_on_the_same_state_directory_is_refused(tmp_path: Pa
         Workers([("127.0.0.1", free_port())], 1, LOOPBACK, tmp_path).start(ZONE)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
-def test_an_address_that_cannot_be_answered_from_is_refused(tmp_path: Path, host: str) -> None:
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_that_is_not_ours_is_refused(tmp_path: Path, host: str) -> None:
     with pytest.raises(ConfigError, match=rf"dns\.listen: {host} "):
         Workers([(host, free_port())], 1, LOOPBACK, tmp_path).start(ZONE)
+
+
+@pytest.mark.parametrize(("host", "asked"), [("0.0.0.0", "127.0.0.77"), ("::", "::1")])
+async def test_a_wildcard_answers_from_the_address_that_was_asked(tmp_path: Path, host: str, asked: str) -> None:
+    """A connected socket takes nothing from any other."""
+    port = free_port()
+    async with running(tmp_path, port, host=host):
+        for ask_it in (ask, ask_tcp):
+            assert address(await asyncio.to_thread(ask_it, port, host=asked)) == "10.0.1.10"
+
+
+async def test_two_zones_are_answered_and_a_third_can_be_published(tmp_path: Path) -> None:
+    port, other = free_port(), replace(ZONE, name="example.org", services=(), records=())
+    async with running(tmp_path, port) as workers:
+        workers.publish([ZONE, other])
+        await workers.published()
+        for name in (ZONE.name, other.name):
+            record = await asyncio.to_thread(ask, port, packet(name, Qtype.SOA))
+            assert (record.header.aa, len(record.rr)) == (1, 1)
+
+
+CLIENTS = {
+    "dig": ["dig", "+nocmd", "+nsid", "+cookie", "+tries=1", "+time=30"],
+    "kdig": ["kdig", "+nsid", "+cookie", "+retry=0", "+time=30"],
+}
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_clients_take_our_cookies_and_nsid(tmp_path: Path, client: str) -> None:
+    """dig says that a cookie is good where the client's half came back; a BADCOOKIE makes both ask again with ours."""
+    if shutil.which(client) is None:
+        pytest.skip(f"{client} is not installed")
+    port = free_port()
+    policy = replace(LOOPBACK, cookie_secrets=("e5e973e5a6b2a43f48e7dc849e37bfcf",), identity="edge-a")
+    async with running(tmp_path, port, policy=policy) as workers:
+        asking = [*CLIENTS[client], "@127.0.0.1", "-p", str(port), "files.fs.corp.example", "A"]
+        said = (await asyncio.to_thread(subprocess.check_output, asking, text=True)).lower()
+        assert all(words in said for words in ("noerror", "edge-a", "10.0.1.10", "cookie"))
+        workers.publish(ZONE, replace(policy, cookie_required=True))
+        await workers.published()
+        said = (await asyncio.to_thread(subprocess.check_output, [*asking, "+badcookie"], text=True)).lower()
+        assert "10.0.1.10" in said
+        assert workers.counters().events["bad_cookie"] == 1
 
 
 def test_a_port_that_somebody_else_has_is_refused(tmp_path: Path) -> None:
@@ -401,7 +445,7 @@ async def test_a_zone_that_cannot_be_right_leaves_the_old_one_in_force(
 async def test_the_largest_order_fits_the_channel(tmp_path: Path) -> None:
     services = tuple(replace(FILES, name=f"{index:03}.fs.corp.example") for index in range(40))
     padded = replace(ZONE, services=services)
-    spare = orders.ORDER_MAX_BYTES - len(orders.Order(2, padded, LOOPBACK).to_json())
+    spare = orders.ORDER_MAX_BYTES - len(orders.Order(2, (padded,), LOOPBACK).to_json())
     assert spare > 0
     many = LOOPBACK.allow_query + ("10.0.0.0/8",) * (spare // len(', "10.0.0.0/8"'))
     port = free_port()

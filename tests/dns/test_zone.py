@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.dns.message import Qtype
-from edge.dns.zone import Found, Outcome, ServiceRecord, Tree, Zone
-from tests.dns.samples import DUAL, FILES, WAITING, ZONE, labels
+from edge.dns.zone import Found, Outcome, ServiceRecord, StaticRecord, Tree, Zone
+from tests.dns.samples import DUAL, FILES, HOST, WAITING, ZONE, labels
 
 TREE = Tree(ZONE)
 MX = 15
@@ -126,11 +126,43 @@ def test_ttls() -> None:
         ({"services": (replace(WAITING, name=f"{'x' * 59}." * 4 + "fs.corp.example"),)}, "longer than 255"),
         ({"name": "."}, "1 to 63"),
         ({"contact": "hostmaster@bücher.example"}, "ascii"),
+        ({"records": (replace(HOST, name="host.corp.example"),)}, "another zone"),
+        ({"records": (replace(HOST, name="files.fs.corp.example", qtype="TXT"),)}, "is a service's"),
+        ({"records": (replace(HOST, name="_edge.waiting.fs.corp.example", qtype="TXT"),)}, "is a service's"),
+        ({"records": (replace(HOST, name="ns1.fs.corp.example"),)}, "is a service's"),
+        ({"records": (replace(HOST, qtype="MX"),)}, "none of A, AAAA"),
+        ({"records": (replace(HOST, rdata=()),)}, "no data"),
+        ({"records": (replace(HOST, rdata=("fd00::1",)),)}, "fd00::1"),
+        ({"records": (HOST, replace(HOST, name="HOST.fs.corp.example."))}, "written twice"),
+        ({"records": (HOST, replace(HOST, qtype="CNAME", rdata=("a.example",)))}, "stands alone"),
+        ({"records": (replace(HOST, qtype="CNAME", rdata=("a.example",)), HOST)}, "stands alone"),
+        ({"records": (replace(HOST, qtype="CNAME", rdata=("a.example", "b.example")),)}, "single"),
+        ({"records": (replace(HOST, name="fs.corp.example", qtype="CNAME", rdata=("a.example",)),)}, "single"),
+        ({"records": (replace(HOST, qtype="SRV", rdata=("0 0 445",)),)}, "an SRV has"),
+        ({"records": (replace(HOST, qtype="SRV", rdata=("0 0 65536 a.example",)),)}, "an SRV has"),
+        ({"records": (replace(HOST, qtype="SRV", rdata=("0 -1 445 a.example",)),)}, "an SRV has"),
     ],
 )
 def test_a_zone_that_cannot_be_right_is_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Tree(replace(ZONE, **change))
+
+
+def test_static_records_are_there_beside_what_moves() -> None:
+    apex_text = StaticRecord("fs.corp.example", "TXT", 60, ("v=1",))
+    tree = Tree(replace(ZONE, records=(HOST, replace(HOST, qtype="AAAA", rdata=("FD00:0::9",)), apex_text)))
+    assert rdata(find("host.fs.corp.example", Qtype.A, tree)) == [HOST.rdata]
+    assert rdata(find("host.fs.corp.example", Qtype.AAAA, tree)) == [("fd00::9",)]
+    assert rdata(find("fs.corp.example", Qtype.TXT, tree)) == [("v=1",)]
+    assert find("host.fs.corp.example", Qtype.A, tree).answer[0].ttl_s == 300
+    assert find("host.fs.corp.example", Qtype.TXT, tree).outcome is Outcome.NODATA
+
+
+def test_an_alias_answers_for_every_type() -> None:
+    alias = StaticRecord("alias.fs.corp.example", "CNAME", 60, ("Files.fs.corp.example",))
+    tree = Tree(replace(ZONE, records=(alias,)))
+    for qtype in (Qtype.A, Qtype.CNAME, Qtype.ANY, MX):
+        assert rdata(find("alias.fs.corp.example", qtype, tree)) == [("files.fs.corp.example.",)]
 
 
 hosts = st.from_regex(r"[a-z]{1,8}\.fs\.corp\.example", fullmatch=True)
@@ -151,6 +183,9 @@ zones = st.builds(
     st.lists(services, max_size=3).map(tuple),
     st.integers(0, 60),
     st.integers(0, 60),
+    st.lists(st.builds(StaticRecord, hosts, st.just("TXT"), st.integers(0), st.tuples(st.text())), max_size=2).map(
+        tuple
+    ),
 )
 
 

@@ -1,0 +1,90 @@
+"""Everything that answers are made from: all the zones, who we say we are, and the cookies. Pure, never changed.
+
+Which zone answers (RFC 1034 section 4.3.2): the one whose apex is the longest end of the name, but for DS at an apex,
+which the zone above it answers where that is ours too (RFC 4035 section 3.1.4.1).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from edge.dns.cookies import Jar
+from edge.dns.guard import Policy
+from edge.dns.message import CH, Name, Qtype
+from edge.dns.zone import Found, Outcome, Rrset, Tree, Zone, parse_name
+
+AMPLIFICATION_MIN = 2.0  # below, a cookie's answer to its first question would not fit
+ALIASES = 8  # CNAMEs in a row, fewer than any forwarder follows (Unbound 11, BIND 16)
+OUTSIDE = Found(Outcome.OUTSIDE)
+
+
+class Site:
+    """ValueError where zones or policy can't be right."""
+
+    def __init__(self, zones: Sequence[Zone], policy: Policy) -> None:
+        if policy.amplification < AMPLIFICATION_MIN:
+            raise ValueError(f"amplification {policy.amplification} is below {AMPLIFICATION_MIN}")
+        self.policy = policy
+        self.jar = Jar(policy.cookie_secrets) if policy.cookie_secrets else None
+        self.nsid = policy.identity.encode()
+        self._trees = _trees(zones)
+        self._chaos = dict(_chaos(policy))
+        if any(len(self.find(name, Qtype.A).answer) > ALIASES for name in self.names()):
+            raise ValueError(f"aliases in a circle, or more than {ALIASES} in a row")
+
+    def names(self) -> Iterator[Name]:
+        for tree in self._trees.values():
+            yield from tree.names()
+
+    def find(self, name: Name, qtype: int) -> Found:
+        """An alias is followed while it stays in our zones; what its end says, is said (RFC 6604 section 3)."""
+        found, aliases = self._find(name, qtype), tuple[Rrset, ...]()
+        while _alias(found, qtype) and len(aliases) <= ALIASES:
+            aliases += found.answer
+            found = self._find(parse_name(found.answer[0].rdata[0]), qtype)
+        if aliases and found.outcome is Outcome.OUTSIDE:
+            return Found(Outcome.POSITIVE, aliases)
+        return replace(found, answer=aliases + found.answer)
+
+    def chaos(self, name: Name, qtype: int) -> Found:
+        """Class CH, where servers tell of themselves (RFC 4892); what is switched off is outside."""
+        if (rrset := self._chaos.get(name)) is None:
+            return OUTSIDE
+        return Found(Outcome.POSITIVE, (rrset,)) if qtype in {Qtype.TXT, Qtype.ANY} else Found(Outcome.NODATA)
+
+    def _find(self, name: Name, qtype: int) -> Found:
+        above = 1 if qtype == Qtype.DS and name in self._trees and self._tree(name[1:]) else 0
+        tree = self._tree(name[above:])
+        return tree.find(name, qtype) if tree else OUTSIDE
+
+    def _tree(self, name: Name) -> Tree | None:
+        ends = (name[depth:] for depth in range(len(name)))
+        return next((self._trees[end] for end in ends if end in self._trees), None)
+
+
+def _trees(zones: Sequence[Zone]) -> dict[Name, Tree]:
+    apexes = [parse_name(zone.name) for zone in zones]
+    if len(set(apexes)) != len(apexes) or not apexes:
+        raise ValueError("no zone, or one twice")
+    return {apex: Tree(zone, _inner(apex, apexes)) for apex, zone in zip(apexes, zones, strict=True)}
+
+
+def _inner(apex: Name, apexes: Sequence[Name]) -> tuple[Name, ...]:
+    return tuple(other for other in apexes if other != apex and other[-len(apex) :] == apex)
+
+
+def _alias(found: Found, qtype: int) -> bool:
+    return bool(found.answer) and found.answer[0].qtype is Qtype.CNAME and qtype not in {Qtype.CNAME, Qtype.ANY}
+
+
+def _chaos(policy: Policy) -> Iterator[tuple[Name, Rrset]]:
+    """The names that BIND began, and their successors; with a TTL of 0, for what is behind an address may change."""
+    told = {
+        "version.bind": policy.version,
+        "version.server": policy.version,
+        "hostname.bind": policy.identity,
+        "id.server": policy.identity,
+    }
+    for text, value in told.items():
+        if value:
+            name = parse_name(text)
+            yield name, Rrset(name, Qtype.TXT, 0, (value,), CH)
