@@ -2,16 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # What the tests run for real. As root on Debian they are installed; without, the tests that need them are skipped.
-DEBIAN := samba smbclient unbound bind9 bind9-dnsutils bind9-utils iproute2 prometheus systemd
+DEBIAN := samba smbclient unbound bind9 bind9-dnsutils bind9-utils knot knot-dnsutils nsd gdnsd dnsperf \
+  pdns-server pdns-backend-bind iproute2 prometheus systemd
 
-.PHONY: demo test lint check lab format clean
+.PHONY: demo test lint lab bench fuzz conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
 test: .venv/dev-ready debian lint
 	$(BIN)/pytest --cov=edge --cov-report=term:skip-covered
-	$(BIN)/coverage report --fail-under=100 --include='edge/failover/*,edge/dns/zone.py,edge/dns/answer.py,edge/dns/guard.py,edge/dns/message.py'
+	$(BIN)/coverage report --fail-under=100 --include='edge/failover/*,edge/dns/zone.py,edge/dns/answer.py,edge/dns/guard.py,edge/dns/message.py,edge/dns/cookies.py,edge/dns/rates.py,edge/dns/site.py'
 
 lint: .venv/dev-ready
 	$(BIN)/ruff check .
@@ -21,6 +22,18 @@ lint: .venv/dev-ready
 # The network-namespace lab with real servers, narrated; RUNS fail-overs are measured. Root.
 lab: .venv/dev-ready debian
 	EDGE_LAB_RUNS=$(or $(RUNS),20) $(BIN)/pytest -q -s -m lab tests/lab/test_failover.py
+
+# Side by side with the servers written in C; ROUNDS rounds of SECONDS each.
+bench: .venv/dev-ready debian
+	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5)
+
+fuzz: .venv/dev-ready
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
+
+# The protocol check by rules on edge and four peers, and 100,000 questions to edge, NSD and Knot.
+conformance: .venv/dev-ready debian
+	$(BIN)/python -m tests.conformance.differential
+	-$(BIN)/python -m tests.conformance.check
 
 format: .venv/dev-ready
 	$(BIN)/ruff format .

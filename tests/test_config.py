@@ -222,8 +222,9 @@ ONE_MISTAKE = [
         'zone_id = "/hostedzone/Z',
         'service[0].switch.route53.zone_id: found "/hostedzone/Z0123456789EXAMPLE"; not in its form; for example "Z',
     ),
-    ('"10.10.0.53:53", ', '"0.0.0.0:53", ', 'dns.listen[0]: found "0.0.0.0:53"; answers must come from'),
-    ('"10.10.0.53:53", ', '"[::]:53", ', 'dns.listen[0]: found "[::]:53"; answers must come from'),
+    ('"10.10.0.10"', '"192.0.2.10"', 'dns.trusted_forwarders[0]: "192.0.2.10/32" is not in dns.allow_query'),
+    ("trusted", "cookie_required = true\ntrusted", "dns.cookie_required: true, but there are no cookie_secrets"),
+    ("trusted", "amplification = 1.5\ntrusted", "dns.amplification: found 1.5; it should be greater than"),
     ('"10.10.0.53:53", ', '"10.10.0.53:0", ', 'dns.listen[0]: found "10.10.0.53:0"; a port is'),
     ('"10.10.0.53:53", ', '"10.10.0.53:65536", ', 'dns.listen[0]: found "10.10.0.53:65536"; a port is'),
     (

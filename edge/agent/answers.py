@@ -1,11 +1,16 @@
 """What the DNS side is told: the zone with its live assignments, and who may ask. All that the first answer needs."""
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
+from edge import __version__
 from edge.config import Answer, Config, Service
-from edge.dns.guard import Deny
+from edge.dns.guard import Deny, TcpLimits
 from edge.dns.guard import Policy as DnsPolicy
+from edge.dns.rates import Rates
 from edge.dns.zone import ServiceRecord, Zone
+from edge.errors import ConfigError
 from edge.failover.model import Assignment
 
 
@@ -37,4 +42,40 @@ def _record(service: Service, live: Assignment | None) -> ServiceRecord:
 
 
 def dns_policy(config: Config) -> DnsPolicy:
-    return DnsPolicy(tuple(str(prefix) for prefix in config.dns.allow_query), Deny(config.dns.deny.value))
+    """Who may ask, and how much. Raises ConfigError for a cookie secret that can't be read."""
+    dns, limit = config.dns, config.dns.rate_limit
+    return DnsPolicy(
+        allow_query=(*map(str, dns.allow_query), *_ourselves(config)),
+        deny=Deny(dns.deny.value),
+        trusted=tuple(map(str, dns.trusted_forwarders)),
+        amplification=dns.amplification,
+        cookie_secrets=tuple(_secret(i, path) for i, path in enumerate(dns.cookie_secrets)),
+        cookie_required=dns.cookie_required,
+        identity=config.agent.name if dns.identity else "",
+        version=f"edge {__version__}" if dns.version else "",
+        rates=Rates(
+            limit.per_second, limit.burst_s, limit.slip, limit.ipv4_prefix, limit.ipv6_prefix, log_only=limit.log_only
+        ),
+        tcp=TcpLimits(dns.tcp.connections, dns.tcp.per_client, dns.tcp.idle_s),
+    )
+
+
+def _ourselves(config: Config) -> tuple[str, ...]:
+    """The agent asks its own workers what they tell: on a wildcard from the loopback, else from the address itself."""
+    return tuple(asked(endpoint.address) for endpoint in config.dns.listen)
+
+
+def asked(listening: str) -> str:
+    """The address at which this host reaches a listener of its own."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listening, listening)
+
+
+def _secret(index: int, path: Path) -> str:
+    key = f"dns.cookie_secrets[{index}]"
+    try:
+        secret = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{key}: {path} can't be read: {error}"]) from error
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", secret):
+        raise ConfigError([f"{key}: {path} does not hold 32 hex digits: `openssl rand -hex 16` makes some"])
+    return secret

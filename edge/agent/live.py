@@ -251,13 +251,14 @@ class Live:
         """A file that can't be taken over leaves everything as it was."""
         try:
             config = load(self._awake.path)
+            dns_policy = answers.dns_policy(config)
             _refuse(self._config, config, self._lived)
         except ConfigError as error:
             self._reload_ok = False
             log.warning("the configuration is not reloaded, the old one stays:\n%s", error)
             return
         await self._adopt(config)
-        self._awake.workers.publish(answers.zone(config, self._lived), answers.dns_policy(config))
+        self._awake.workers.publish(answers.zone(config, self._lived), dns_policy)
         self._reload_ok = True
         log.info("the configuration is reloaded")
 
@@ -317,7 +318,7 @@ class Live:
 
     def _sides(self, service: Service) -> list[Any]:
         listen = self._config.dns.listen[0]
-        own = OwnAnswers((listen.address, listen.port), service.name, answers.answers(service))
+        own = OwnAnswers((answers.asked(listen.address), listen.port), service.name, answers.answers(service))
         return [own, *self._drivers[service.name].sides]
 
     async def _look_at_credentials(self) -> None:

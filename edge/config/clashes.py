@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from urllib.parse import urlsplit
 
 from edge.config.budget import detection_s, detection_text
@@ -192,6 +193,23 @@ def _listeners_distinct(config: Config) -> Iterator[Clash]:
         yield Clash((("http", "listen"), ("dns", "listen")), text)
 
 
+def _trusted_may_ask(config: Config) -> Iterator[Clash]:
+    for i, trusted in enumerate(config.dns.trusted_forwarders):
+        if not any(_within(trusted, allowed) for allowed in config.dns.allow_query):
+            keys: tuple[Loc, ...] = (("dns", "trusted_forwarders", i), ("dns", "allow_query"))
+            yield Clash(keys, f'"{trusted}" is not in dns.allow_query: it would be trusted and not answered')
+
+
+def _within(inner: IPv4Network | IPv6Network, outer: IPv4Network | IPv6Network) -> bool:
+    return inner.version == outer.version and inner.network_address in outer and inner.prefixlen >= outer.prefixlen
+
+
+def _cookies_can_be_made(config: Config) -> Iterator[Clash]:
+    if config.dns.cookie_required and not config.dns.cookie_secrets:
+        keys: tuple[Loc, ...] = (("dns", "cookie_required"), ("dns", "cookie_secrets"))
+        yield Clash(keys, "true, but there are no cookie_secrets to make cookies with")
+
+
 def _witnesses_apart(config: Config) -> Iterator[Clash]:
     for (w, witness), (at, node) in itertools.product(enumerate(config.path.witnesses), _nodes(config)):
         key = ("path", "witness", w)
@@ -252,6 +270,8 @@ _CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (
     _services_inside_zone,
     _nameservers_have_glue,
     _listeners_distinct,
+    _trusted_may_ask,
+    _cookies_can_be_made,
     _witnesses_apart,
     _witnesses_distinct,
     _aws_known,

@@ -28,7 +28,6 @@ from edge.config.values import (
     Address,
     Addresses,
     Answer,
-    ConcreteSocket,
     Count,
     Day,
     Deny,
@@ -71,13 +70,47 @@ class Control(Model):
 _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "fc00::/7", "::1/128")
 
 
+class RateLimit(Model):
+    """How often one network may be told the same over UDP. Trusted forwarders and proven cookies are exempt."""
+
+    # Off unless wanted: forwarders ask for one name all day, and from one network.
+    per_second: Annotated[StrictFloat | StrictInt, Field(ge=0, le=100_000)] = 0
+    burst_s: Duration = Field(5.0, alias="burst")
+    # As BIND and NSD: every second limited answer is sent empty with TC, no bigger than its question. 0: none.
+    slip: Annotated[StrictInt, Field(ge=0, le=100)] = 2
+    # As BIND and NSD: who holds one address holds its neighbours.
+    ipv4_prefix: Annotated[StrictInt, Field(ge=8, le=32)] = 24
+    ipv6_prefix: Annotated[StrictInt, Field(ge=32, le=128)] = 56
+    log_only: StrictBool = False
+
+
+class TcpLimits(Model):
+    """Each DNS worker's own."""
+
+    connections: Annotated[StrictInt, Field(ge=1, le=10_000)] = 256  # as gdnsd; the longest idle makes room
+    per_client: Annotated[StrictInt, Field(ge=1, le=10_000)] = 32  # forwarders are few and keep one or two
+    idle_s: Duration = Field(10.0, alias="idle")  # RFC 7766 6.2.3: "on the order of a few seconds"
+
+
 class Dns(Model):
-    listen: Annotated[tuple[ConcreteSocket, ...], AfterValidator(some)] = Field(examples=[["192.0.2.53:53"]])
+    listen: Annotated[tuple[Socket, ...], AfterValidator(some)] = Field(examples=[["192.0.2.53:53"]])
     workers: Annotated[StrictInt, Field(ge=1, le=64)] = 1
     allow_query: tuple[Prefix, ...] = tuple(map(ip_network, _PRIVATE))
     trusted_forwarders: tuple[Prefix, ...] = ()
     # A refusal tells a scanner that something is here, and goes to whatever source address the query claimed.
     deny: Deny = Deny.DROP
+    # Over UDP, without a valid cookie, an answer has at most so many times the question's bytes: more is sent
+    # truncated. Our own answers need less than 6, so only what was forged to be small meets it.
+    amplification: Annotated[StrictFloat | StrictInt, Field(ge=2, le=100)] = 10
+    # RFC 7873, 9018: files with 32 hex digits each, the same on every agent; the first one signs, all are valid.
+    # To roll over: (old, new), then (new, old), then (new). Without one, cookies are ignored.
+    cookie_secrets: tuple[Path, ...] = ()
+    cookie_required: StrictBool = False
+    # NSID (RFC 5001), hostname.bind and id.server tell the agent's name; version.bind tells the program's.
+    identity: StrictBool = True
+    version: StrictBool = False
+    rate_limit: RateLimit = RateLimit()
+    tcp: TcpLimits = TcpLimits()
 
 
 class Http(Model):

@@ -116,15 +116,6 @@ def _endpoint(text: object) -> Endpoint:
     return Endpoint(_address(match[1] or match[2]), int(match[3]))
 
 
-def _concrete(endpoint: Endpoint) -> Endpoint:
-    if ip_address(endpoint.address).is_unspecified:
-        raise ValueError(
-            "answers must come from the address that was asked, and a wildcard socket answers from the one"
-            " that the routing table picks; list each address of this host that is to answer"
-        )
-    return endpoint
-
-
 def _prefix(text: object) -> IPv4Network | IPv6Network:
     try:
         return ip_network(str(text))
@@ -209,7 +200,6 @@ Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Address = Annotated[str, BeforeValidator(_host)]
 Addresses = Annotated[tuple[str, ...], PlainValidator(_addresses)]
 Socket = Annotated[Endpoint, PlainValidator(_endpoint)]
-ConcreteSocket = Annotated[Socket, AfterValidator(_concrete)]
 Prefix = Annotated[IPv4Network | IPv6Network, PlainValidator(_prefix)]
 Name = Annotated[str, BeforeValidator(_name)]
 # A word goes into metric labels and TXT records as it stands.

@@ -23,6 +23,9 @@ class DnsCounts(Protocol):
     def dropped(self) -> Mapping[str, int]: ...
 
     @property
+    def events(self) -> Mapping[str, int]: ...
+
+    @property
     def responses(self) -> Sequence[int]: ...
 
     @property

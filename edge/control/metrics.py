@@ -199,11 +199,14 @@ def _dns(counts: DnsCounts, bounds_s: Sequence[float]) -> Iterator[Metric]:
     dropped = CounterMetricFamily("edge_dns_dropped", "Packets that got no answer.", labels=("reason",))
     for reason, count in counts.dropped.items():
         dropped.add_metric((reason,), count)
+    events = CounterMetricFamily("edge_dns_events", "Answers cut, limited or turned down.", labels=("event",))
+    for event, count in counts.events.items():
+        events.add_metric((event,), count)
     bounds = [*map(str, bounds_s), "+Inf"]
     buckets = list(zip(bounds, map(float, accumulate(counts.responses)), strict=True))
     response = HistogramMetricFamily("edge_dns_response_seconds", "Time of a sample of the answers.")
     response.add_metric((), buckets, counts.response_s)
-    yield from (queries, dropped, response)
+    yield from (queries, dropped, events, response)
 
 
 def _gauge(name: str, text: str, samples: Sequence[Sample], *labels: str) -> Metric:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from edge import __version__
 from edge.agent import answers, build, views
 from edge.agent.logs import JsonFormatter
 from edge.agent.systemd import notify
 from edge.config import Config, load
-from edge.errors import StoreError
+from edge.errors import ConfigError, StoreError
 from edge.failover.model import Assignment, Stage
 from edge.history import Line
 from edge.switches.contract import View
@@ -48,6 +49,22 @@ def test_the_answer_is_the_moving_address_where_that_is_wanted() -> None:
     moving = service.switch.secondary_ip
     assert moving is not None
     assert set(answers.answers(service).values()) == {(moving.address,)}
+
+
+def test_who_may_ask_has_the_forwarders_the_secrets_and_the_agents_own_name(both: Config, tmp_path: Path) -> None:
+    secret = tmp_path / "cookie.key"
+    secret.write_text("445536bcd2513298075a5d379663c962\n")
+    dns = both.dns.model_copy(update={"cookie_secrets": (secret,), "version": True})
+    policy = answers.dns_policy(both.model_copy(update={"dns": dns}))
+    assert policy.cookie_secrets == ("445536bcd2513298075a5d379663c962",)
+    assert (policy.identity, policy.version) == (both.agent.name, f"edge {__version__}")
+    assert set(policy.trusted) == {str(prefix) for prefix in both.dns.trusted_forwarders}
+    secret.write_text("password")
+    with pytest.raises(ConfigError, match=r"dns.cookie_secrets\[0\].*32 hex digits"):
+        answers.dns_policy(both.model_copy(update={"dns": dns}))
+    secret.unlink()
+    with pytest.raises(ConfigError, match=r"dns.cookie_secrets\[0\].*can't be read"):
+        answers.dns_policy(both.model_copy(update={"dns": dns}))
 
 
 class Points:
