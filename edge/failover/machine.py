@@ -66,8 +66,8 @@ def step(state: State, event: ev.Event, now: float) -> ev.Decision:
 
 
 def _decided(state: State, effects: Effects, now: float) -> ev.Decision:
-    reason = _reason(state, now)
-    if reason.slug != state.reason.slug:
+    reason, before = _reason(state, now), state.reason
+    if reason.slug != before.slug and {reason.slug, before.slug} & set(vetoes.HOLDS):
         effects = (*effects, ev.Tell("reason", reason.sentence))
     return ev.Decision(replace(state, reason=reason), effects, reason, _deadline(state, now))
 
@@ -109,7 +109,7 @@ def _run(state: State, now: float) -> Moved:
     stage, flight = _stage(state), _flight(state)
     if stage in state.policy.stages:
         return state, (ev.RunStage(flight.intent, stage),)
-    state, trigger, effects = _stage_done(state, stage, "nothing to do", now)
+    state, trigger, effects = _stage_done(state, stage, now)
     state, more = _moved(state, trigger, now)
     return state, (*effects, *more)
 
@@ -344,7 +344,9 @@ def _stage_ended(state: State, event: ev.StageEnded, now: float) -> Outcome:
     if not _expected(state, event):
         return state, None, ()
     if event.fault is None:
-        return _stage_done(state, event.stage, event.sentence, now)
+        told = ev.Tell("stage", f"{event.stage.value}: {event.sentence}", event.epoch)
+        state, trigger, effects = _stage_done(state, event.stage, now)
+        return state, trigger, (told, *effects)
     if event.fault is Fault.CONFLICT:
         return _outrun(state, event.found_epoch, event.sentence)
     if event.fault is Fault.BARRED:
@@ -360,14 +362,12 @@ def _expected(state: State, event: ev.StageEnded) -> bool:
     return event.epoch == flight.intent.epoch and event.stage is _stage(state)
 
 
-def _stage_done(state: State, stage: Stage, sentence: str, now: float) -> Outcome:
-    epoch = _flight(state).intent.epoch
-    told = ev.Tell("stage", f"{stage.value}: {sentence}", epoch)
+def _stage_done(state: State, stage: Stage, now: float) -> Outcome:
     if state.phase is not Phase.VERIFYING:
-        return _marked(state, stage.value, now), Trigger.DONE, (told,)
+        return _marked(state, stage.value, now), Trigger.DONE, ()
     if stage is not Stage.VERIFY:
-        return _paid(state), Trigger.PAID, (told,)
-    return _agreed(_marked(state, "verify", now), told, now)
+        return _paid(state), Trigger.PAID, ()
+    return _agreed(_marked(state, "verify", now), now)
 
 
 def _paid(state: State) -> State:
@@ -375,13 +375,13 @@ def _paid(state: State) -> State:
     return replace(state, flight=replace(flight, debts=flight.debts[1:], attempt=0, trouble=None))
 
 
-def _agreed(state: State, told: ev.Tell, now: float) -> Outcome:
+def _agreed(state: State, now: float) -> Outcome:
     flight = _flight(state)
     intent, took = flight.intent, durations_s(flight, now)
     after = f"{took['agree'] * 1000:.0f} ms after the first sign"
     sentence = f"every side agrees on {intent.node} at epoch {intent.epoch}, {after}"
     agreed = ev.Tell("agreed", sentence, intent.epoch, intent.who, took)
-    return state, Trigger.DONE, (told, ev.Close(intent.epoch, finished=True), agreed)
+    return state, Trigger.DONE, (ev.Close(intent.epoch, finished=True), agreed)
 
 
 def _stage_failed(state: State, stage: Stage, sentence: str, now: float) -> Outcome:
