@@ -1,5 +1,6 @@
 """Durations as people write them: "500ms", "2s", "5m", "2h", "1d"."""
 
+import math
 import re
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -15,4 +16,6 @@ def parse_duration(text: object) -> float:
 
 
 def duration_text(seconds: float) -> str:
+    if seconds == math.inf:
+        return "no limit"
     return f"{seconds:g}s" if seconds >= 1 or seconds == 0 else f"{seconds * 1000:g}ms"

@@ -10,6 +10,7 @@ own.
 import argparse
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from typing import NoReturn
 
 from edge import __version__
 from edge.agent import logs
+from edge.agent.answers import dns_policy
 from edge.agent.wake import Awake, wake
 from edge.config import Config, failover_budget, load
 from edge.durations import duration_text
@@ -34,6 +36,7 @@ def main() -> None:
     try:
         config = load(arguments.config)
         if arguments.check:
+            dns_policy(config)  # which reads the secrets
             _print_budget(config)
             return
         logs.set_up()
@@ -74,9 +77,9 @@ def _arguments() -> argparse.Namespace:
 def _print_budget(config: Config) -> None:
     for service in config.services:
         terms = failover_budget(service, config)
-        print(
-            f"{service.name}: at worst {duration_text(sum(term.seconds for term in terms))} from a death to the answer"
-        )
+        bounded_s = sum(term.seconds for term in terms if term.seconds < math.inf)
+        person = "" if all(term.seconds < math.inf for term in terms) else ", and the time that a person takes"
+        print(f"{service.name}: at worst {duration_text(bounded_s)} from a death to the answer{person}")
         for term in terms:
             print(f"  {term.name:8} {duration_text(term.seconds):>8}  {term.arithmetic}")
 

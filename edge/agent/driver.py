@@ -9,7 +9,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.agent.build import Switches
@@ -40,7 +40,8 @@ class Surroundings:
     records: Records
     clock: Clock
     store_threads: Executor
-    aws_threads: Executor
+    acting_threads: Executor
+    reading_threads: Executor
     served: Callable[[str, Assignment], None]
     told: Callable[[Line, Cause | None], None]
     failed: Callable[[BaseException], None]
@@ -57,6 +58,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._acting: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
         self._stopping = False
 
     def _made_runner(self, session: Session, switches: Switches) -> Runner:
@@ -71,11 +73,26 @@ class Driver:
         self.post(ev.LeaseSaid(held))
         self.post(loaded)
 
-    def reconfigured(self, policy: Policy, session: Session | None, switches: Switches) -> None:
-        """New rules. A stage that runs goes on with the old steps to its end."""
-        self.sides = switches.sides
-        self._runner = self._made_runner(session, switches) if session else None
+    def reconfigured(self, policy: Policy, session: Session | None, switches: Switches | None) -> None:
+        """New rules, and new switches where they changed. A stage that runs goes on with the old steps to its end."""
+        if switches is not None:
+            self.sides = switches.sides
+            self._runner = self._made_runner(session, switches) if session else None
         self.post(ev.Reconfigured(policy))
+
+    def live(self) -> Assignment | None:
+        return self.state.assignment
+
+    def named(self) -> set[str]:
+        """The nodes that the service can't do without: the live one, and those of switches under way or owed."""
+        state = self.state
+        flights = (each.intent for each in (state.flight, state.owed) if each)
+        return {each.node for each in (state.assignment, *flights) if each}
+
+    def recovered(self) -> None:
+        """The store can be written again. What an operator said meanwhile was not: it is said to the store anew."""
+        self._perform(ev.SaveOverride(self.state.override))
+        self.post(ev.StoreRecovered())
 
     async def stop(self) -> None:
         self._stopping = True
@@ -97,8 +114,15 @@ class Driver:
         self._arm(decision.deadline, now)
         return decision.effects
 
-    def say(self, word: ev.Event) -> ev.Reply:
-        return next(effect for effect in self.post(word) if isinstance(effect, ev.Reply))
+    async def say(self, word: ev.Event) -> ev.Reply:
+        """The machine's answer, once what has to outlive a restart is on the disk, or is known not to be."""
+        reply = next(effect for effect in self.post(word) if isinstance(effect, ev.Reply))
+        if self._saving is not None:
+            await asyncio.wait([self._saving])
+        if self._saving is None or not self.state.store_trouble:
+            return reply
+        unsaved = f"{reply.sentence}; in force, but not recorded before the store works: {self.state.store_trouble}"
+        return replace(reply, sentence=unsaved)
 
     def _arm(self, deadline: float | None, now: float) -> None:
         if self._timer:
@@ -129,7 +153,7 @@ class Driver:
             case ev.Close(epoch, finished):
                 self._store(None, None, self._close, epoch, finished)
             case ev.SaveOverride(override):
-                self._store(None, None, self._around.records.save_override, self.service, override)
+                self._saving = self._store(None, None, self._around.records.save_override, self.service, override)
             case ev.RunStage(intent, stage):
                 self._run(intent, stage)
             case ev.ReadAws():
@@ -149,19 +173,21 @@ class Driver:
         if fault:
             self._around.failed(fault)
 
-    def _store(self, done: ev.Event | None, intent: Intent | None, write: Callable[..., None], *what: Any) -> None:
+    def _store(
+        self, done: ev.Event | None, intent: Intent | None, write: Callable[..., None], *what: Any
+    ) -> asyncio.Task[None]:
         """Handed to the store's thread at once, so that writes keep the order in which they were decided."""
         writing = asyncio.get_running_loop().run_in_executor(self._around.store_threads, write, *what)
-        self._spawn(self._stored(writing, done, intent))
+        return self._spawn(self._stored(writing, done, intent))
 
     async def _stored(self, writing: "asyncio.Future[None]", done: ev.Event | None, intent: Intent | None) -> None:
         try:
-            await writing
+            await asyncio.shield(writing)  # what was decided is written, also when the agent stops
         except StoreConflictError as error:
             if intent:
                 self.post(ev.Conflicted(intent.epoch, str(error)))
         except StoreError as error:
-            self.post(ev.StoreFailed(str(error)))
+            self.post(ev.StoreFailed(str(error), intent.epoch if intent else None))
         else:
             if done:
                 self.post(done)
@@ -181,11 +207,13 @@ class Driver:
         if self._runner is None:
             raise AssertionError(f"{stage} without a switch")
         loop = asyncio.get_running_loop()
-        self.post(await loop.run_in_executor(self._around.aws_threads, self._runner.run, intent, stage))
+        around = self._around
+        threads = around.reading_threads if stage is Stage.VERIFY else around.acting_threads  # verifying can take 90 s
+        self.post(await loop.run_in_executor(threads, self._runner.run, intent, stage))
 
     async def _survey(self) -> None:
         loop = asyncio.get_running_loop()
-        self.post(await loop.run_in_executor(self._around.aws_threads, survey, self.sides))
+        self.post(await loop.run_in_executor(self._around.reading_threads, survey, self.sides))
 
     # --- called by the runner, in AWS's threads -----------------------------------------------------------------------
 

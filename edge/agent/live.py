@@ -12,7 +12,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
@@ -24,14 +24,15 @@ from edge.agent import answers, build, preflight
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.systemd import notify
 from edge.agent.views import OwnAnswers, Views
-from edge.agent.wake import Awake
+from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.config import Config, Service, load
 from edge.control.api import serve_control
 from edge.control.contract import Finding, ServiceSnapshot, Snapshot
 from edge.control.metrics import Metrics
 from edge.control.pages import serve_http
 from edge.dns.counters import BUCKETS_S
-from edge.errors import CloudError, ConfigError, RefusedError, StoreError
+from edge.dns.guard import Policy as DnsPolicy
+from edge.errors import CloudError, ConfigError, ControlError, RefusedError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.model import Assignment, Cause, Observation, Sight
@@ -42,8 +43,11 @@ from edge.switches.session import Session
 TICK_S = 1.0
 VIEWS_S = 30.0  # without AWS only our own answer is read
 WARM_S = 5.0  # credentials that hang must not keep the probes from starting
-AWS_THREADS = 8
+ACTING_THREADS = 64  # one a service that switches: nobody waits for another's; threads are made as they are needed
+READING_THREADS = 32
+HISTORY_LINES = 200
 SETTLED = frozenset({"committed", "agreed", "conflict"})
+Found = tuple[ev.Loaded, Sequence[Line]]
 log = logging.getLogger("edge")
 
 
@@ -56,7 +60,8 @@ class Live:
         self._clock = awake.clock
         self._began = awake.clock.monotonic()
         self._store_threads = ThreadPoolExecutor(1, "store")
-        self._aws_threads = ThreadPoolExecutor(AWS_THREADS, "aws")
+        self._acting_threads = ThreadPoolExecutor(ACTING_THREADS, "acting")
+        self._reading_threads = ThreadPoolExecutor(READING_THREADS, "reading")
         self.metrics = Metrics(self.snapshot, BUCKETS_S)
         settings = build.aws(awake.config)
         self._session = Session(settings, self.metrics.aws_called) if settings else None
@@ -64,10 +69,12 @@ class Live:
         self._drivers: dict[str, Driver] = {}
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
-        self._views = Views(self._aws_threads)
+        self._views = Views(self._reading_threads)
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.crashed = False
         self._look_again = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._probing_began = False
         self._looking = asyncio.Lock()
         self._confirmed_at = self._began
         self._dns_ready = False
@@ -78,23 +85,31 @@ class Live:
 
     async def begin(self) -> None:
         """The drivers, with what the store remembers. Nothing is probed before `run`."""
-        for service in self._config.services:
-            await self._adopt_service(service)
+        found = {name: (loaded, await self._lines(name)) for name, loaded in self._awake.loaded.items()}
+        self._adopt(self._config, found)
 
     async def run(self) -> None:
         """Until it is cancelled."""
         async with asyncio.TaskGroup() as self._group:
             self._group.create_task(self._until_fault())
             self._group.create_task(self._awake.workers.supervise())
+            self._group.create_task(self._again_and_again(self._pet))
             await self._warm()
+            self._probing_began = True
             self._probe_all()
-            self._group.create_task(self._tick())
+            for act in (self._confirm, self._test_store):
+                self._group.create_task(self._again_and_again(act))
             self._group.create_task(self._keep_looking())
+
+    async def _again_and_again(self, act: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await act()
+            await asyncio.sleep(TICK_S)
 
     async def _until_fault(self) -> None:
         await self._fault
 
-    def _failed(self, fault: BaseException) -> None:
+    def failed(self, fault: BaseException) -> None:
         if not self._fault.done():
             self._fault.set_exception(fault)
 
@@ -103,7 +118,7 @@ class Live:
         if self._session is None:
             return
         loop = asyncio.get_running_loop()
-        warming = loop.run_in_executor(self._aws_threads, self._session.warm)
+        warming = loop.run_in_executor(self._acting_threads, self._session.warm)
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(warming), WARM_S)
 
@@ -116,45 +131,64 @@ class Live:
             self._awake.workers.detach()
         else:
             await self._awake.workers.stop()
-        self._aws_threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._acting_threads, self._reading_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._store_threads.shutdown)
         self._awake.store.close()
 
-    async def _adopt(self, config: Config) -> None:
-        """Make the running parts those of this configuration. A service that stays keeps its state."""
+    def _adopt(self, config: Config, found: Mapping[str, Found]) -> list[Driver]:
+        """Make the running parts those of this configuration, at once. Returns the drivers that are to be stopped.
+
+        A service that stays keeps its state; `found` is what the store has of those that come.
+        """
+        before = {service.name: service for service in self._config.services}
         self._config = config
-        for gone in self._drivers.keys() - {service.name for service in config.services}:
-            await self._drivers.pop(gone).stop()
-            self._probing.pop(gone).cancel()
-            self._probers.pop(gone)
-            self._lived.pop(gone, None)
+        gone = [self._dropped(name) for name in self._drivers.keys() - {service.name for service in config.services}]
         for service in config.services:
-            await self._adopt_service(service)
-        self._probe_all()
+            if service.name in self._drivers:
+                self._reconfigure(before[service.name], service)
+            else:
+                self._begin(service, *found[service.name])
+        if self._probing_began:
+            self._probe_all()
+        return gone
+
+    def _dropped(self, name: str) -> Driver:
+        if name in self._probing:
+            self._probing.pop(name).cancel()
+            self._probers.pop(name)
+        self._lived.pop(name, None)
+        return self._drivers.pop(name)
 
     def _probe_all(self) -> None:
         for service in self._config.services:
             self._probe(service.name, build.node_targets(service), partial(self._observed, service.name))
         self._probe("", build.witness_targets(self._config), self._witnessed)
 
-    async def _adopt_service(self, service: Service) -> None:
-        policy, switches = build.policy(self._config, service), self._switches(service)
-        known = self._drivers.get(service.name)
-        if known:
-            known.reconfigured(policy, self._session, switches)
-        else:
-            await self._begin(service, Driver(policy, self._session, switches, self._around()))
+    def _reconfigure(self, old: Service, new: Service) -> None:
+        """Switches that stay the same are kept: they know which change of theirs is still PENDING."""
+        alike = (old.switch, old.nodes, old.fence, old.answer) == (new.switch, new.nodes, new.fence, new.answer)
+        policy = build.policy(self._config, new)
+        self._drivers[new.name].reconfigured(policy, self._session, None if alike else self._switches(new))
 
-    async def _begin(self, service: Service, driver: Driver) -> None:
-        self._drivers[service.name] = driver
-        found = self._awake.loaded.pop(service.name, None) or await self._stored(self._awake.records.load, service.name)
-        lines = await self._stored(self._awake.records.history, [service.name], 200)
-        driver.start(found, lease.sole(self._config.agent.name), lines)
+    def _begin(self, service: Service, loaded: ev.Loaded, lines: Sequence[Line]) -> None:
+        policy, switches = build.policy(self._config, service), self._switches(service)
+        driver = self._drivers[service.name] = Driver(policy, self._session, switches, self._around())
+        driver.start(loaded, lease.sole(self._config.agent.name), lines)
         driver.post(ev.FreezeSaid(self._window(service)))
 
+    async def _lines(self, service: str) -> Sequence[Line]:
+        """The newest history, for those who follow a switch; an agent can do without."""
+        try:
+            lines: Sequence[Line] = await self._stored(self._awake.records.history, [service], HISTORY_LINES)
+        except StoreError as error:
+            log.warning("%s: its history can't be read: %s", service, error)
+            return ()
+        return lines
+
     def _around(self) -> Surroundings:
-        threads = (self._store_threads, self._aws_threads)
-        return Surroundings(self._awake.records, self._clock, *threads, self._served, self._told, self._failed)
+        threads = (self._store_threads, self._acting_threads, self._reading_threads)
+        return Surroundings(self._awake.records, self._clock, *threads, self._served, self._told, self.failed)
 
     def _switches(self, service: Service) -> build.Switches:
         if self._session is None:
@@ -181,7 +215,8 @@ class Live:
 
     def _observed(self, service: str, seen: Observation) -> None:
         self.metrics.probed(service, seen.endpoint, seen)
-        self._drivers[service].post(ev.Observed(seen))
+        if service in self._drivers:  # a probe may end just after its service was taken out
+            self._drivers[service].post(ev.Observed(seen))
 
     def _witnessed(self, seen: Observation) -> None:
         for driver in self._drivers.values():
@@ -199,14 +234,10 @@ class Live:
         if line.kind in SETTLED:
             self._look_again.set()
 
-    async def _tick(self) -> None:
-        while True:
-            notify("WATCHDOG=1")
-            await self._confirm()
-            for service in self._config.services:
-                self._open_window(service)
-            await self._test_store()
-            await asyncio.sleep(TICK_S)
+    async def _pet(self) -> None:
+        notify("WATCHDOG=1")
+        for service in self._config.services:
+            self._open_window(service)
 
     async def _confirm(self) -> None:
         """Whether every worker answers from the newest zone."""
@@ -233,12 +264,12 @@ class Live:
         with suppress(StoreError):
             await self._stored(self._awake.records.test)
             for driver in troubled:
-                driver.post(ev.StoreRecovered())
+                driver.recovered()
 
     async def _keep_looking(self) -> None:
         while True:
+            self._look_again.clear()  # before the reading: what happens during it is looked at again
             await self.look()
-            self._look_again.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._look_again.wait(), self._views_s())
 
@@ -249,18 +280,29 @@ class Live:
 
     async def reload(self) -> None:
         """A file that can't be taken over leaves everything as it was."""
-        try:
-            config = load(self._awake.path)
-            dns_policy = answers.dns_policy(config)
-            _refuse(self._config, config, self._lived)
-        except ConfigError as error:
-            self._reload_ok = False
-            log.warning("the configuration is not reloaded, the old one stays:\n%s", error)
-            return
-        await self._adopt(config)
-        self._awake.workers.publish(answers.zone(config, self._lived), dns_policy)
-        self._reload_ok = True
-        log.info("the configuration is reloaded")
+        async with self._reloading:
+            try:
+                config, dns_policy, found = await self._prepared()
+            except (ConfigError, StoreError) as error:
+                self._reload_ok = False
+                log.warning("the configuration is not reloaded, the old one stays:\n%s", error)
+                return
+            gone = self._adopt(config, found)
+            self._awake.workers.publish(answers.zone(config, self._lived), dns_policy)
+            self._reload_ok = True
+            log.info("the configuration is reloaded")
+        await asyncio.gather(*(driver.stop() for driver in gone))
+
+    async def _prepared(self) -> tuple[Config, DnsPolicy, dict[str, Found]]:
+        """All that a reload needs, read and judged before anything is changed."""
+        config = load(self._awake.path)
+        dns_policy = answers.dns_policy(config)
+        new = [service.name for service in config.services if service.name not in self._drivers]
+        loaded = {name: await self._stored(self._awake.records.load, name) for name in new}
+        refuse_unknown_nodes(config, loaded)
+        found = {name: (loaded[name], await self._lines(name)) for name in new}
+        _refuse(self._config, config, {name: driver.named() for name, driver in self._drivers.items()})
+        return config, dns_policy, found
 
     # --- the desk -----------------------------------------------------------------------------------------------------
 
@@ -294,7 +336,7 @@ class Live:
         )
 
     async def say(self, service: str, word: ev.Event) -> ev.Reply:
-        return self._driver(service).say(word)
+        return await self._driver(service).say(word)
 
     def _driver(self, service: str) -> Driver:
         if service not in self._drivers:
@@ -312,8 +354,8 @@ class Live:
     async def look(self) -> None:
         async with self._looking:
             for service in self._config.services:
-                live = self._drivers[service.name].state.assignment
-                await self._views.look(service.name, self._sides(service), live, self.monotonic())
+                if driver := self._drivers.get(service.name):  # a reload may take one out meanwhile
+                    await self._views.look(service.name, self._sides(service), driver.live, self.monotonic())
             await self._look_at_credentials()
 
     def _sides(self, service: Service) -> list[Any]:
@@ -326,10 +368,10 @@ class Live:
             return
         with suppress(CloudError):
             loop = asyncio.get_running_loop()
-            self._credentials_end = await loop.run_in_executor(self._aws_threads, self._session.credentials_end)
+            self._credentials_end = await loop.run_in_executor(self._reading_threads, self._session.credentials_end)
 
     async def check(self) -> Sequence[Finding]:
-        return await asyncio.get_running_loop().run_in_executor(self._aws_threads, self._findings)
+        return await asyncio.get_running_loop().run_in_executor(self._reading_threads, self._findings)
 
     def _findings(self) -> list[Finding]:
         found = [preflight.disk(self._config.agent.state_dir), preflight.store(self._awake.records.test)]
@@ -337,13 +379,13 @@ class Live:
             found.append(preflight.credentials(self._session, self._clock.wall()))
         for service in self._config.services:
             state = self._drivers[service.name].state
-            found += preflight.sides(service.name, self._sides(service))
+            found += preflight.sides(service.name, self._sides(service), state.assignment)
             found += preflight.nodes(state, self._clock.monotonic())
             found += preflight.witnesses(state)
         return found
 
 
-def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
+def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:
     """What a running agent can't take over: where it listens, where it keeps its state, how it reaches AWS; the loss of
     a live node.
     """
@@ -352,11 +394,8 @@ def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
     if (old.dns.listen, old.dns.workers) != (new.dns.listen, new.dns.workers):
         problems.append("dns.listen, dns.workers: they changed, which needs a restart")
     for i, service in enumerate(new.services):
-        assignment = live.get(service.name)
-        if assignment and assignment.node not in {node.name for node in service.nodes}:
-            problems.append(
-                f"service[{i}].node: {assignment.node} is live and can't be taken out; promote another first"
-            )
+        missing = named.get(service.name, set()) - {node.name for node in service.nodes}
+        problems += [f"service[{i}].node: {name} is live and can't be taken out; promote another" for name in missing]
     if problems:
         raise ConfigError(problems)
 
@@ -364,7 +403,7 @@ def _refuse(old: Config, new: Config, live: dict[str, Assignment]) -> None:
 async def live(awake: Awake, leaving: threading.Event) -> int:
     """Runs the agent until SIGTERM or SIGINT, or not at all if `leaving` is set by now. Returns the exit status.
 
-    ControlError where a port can't be opened.
+    A control socket or metrics port that can't be opened is told, and done without.
     """
     agent, http, ended = Live(awake), awake.config.http.listen, asyncio.Event()
     _on_signals(agent, ended)
@@ -373,8 +412,14 @@ async def live(awake: Awake, leaving: threading.Event) -> int:
     async with AsyncExitStack() as ends:
         ends.push_async_callback(agent.stop)
         await agent.begin()
-        ends.push_async_callback((await serve_control(agent, awake.config.control.socket)).cleanup)
-        ends.push_async_callback((await serve_http(agent, agent.metrics, http.address, http.port)).cleanup)
+        for serving in (
+            serve_control(agent, awake.config.control.socket),
+            serve_http(agent, agent.metrics, http.address, http.port),
+        ):
+            try:
+                ends.push_async_callback((await serving).cleanup)
+            except ControlError as error:  # the name is answered, and that comes first
+                log.error("the agent goes on without it: %s", error)  # noqa: TRY400 what matters is the reason
         running = asyncio.create_task(agent.run())
         running.add_done_callback(lambda _: ended.set())
         notify("READY=1")
@@ -392,10 +437,16 @@ def _on_signals(agent: Live, ended: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
 
+    def ended_reload(task: asyncio.Task[None]) -> None:
+        reloads.discard(task)
+        fault = None if task.cancelled() else task.exception()
+        if fault:
+            agent.failed(fault)
+
     def reload() -> None:
         task = loop.create_task(agent.reload())
         reloads.add(task)
-        task.add_done_callback(reloads.discard)
+        task.add_done_callback(ended_reload)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge.control.contract import Finding
 from edge.errors import CloudError, Fault, StoreError, WorldError
-from edge.failover.model import Sight, State
+from edge.failover.model import Assignment, Sight, State
 from edge.failover.verdict import of
 from edge.switches.contract import Side
 from edge.switches.session import Session
@@ -53,7 +53,7 @@ def credentials(session: Session, wall_s: float) -> Finding:
     return Finding("credentials", "ok", f"{who}, {'without an end' if ends is None else f'for {ends - wall_s:.0f} s'}")
 
 
-def side(service: str, one: Side) -> Finding:
+def side(service: str, one: Side, live: Assignment | None) -> Finding:
     subject = f"{service} {one.name}"
     try:
         view = one.view()
@@ -61,6 +61,10 @@ def side(service: str, one: Side) -> Finding:
         return _failed(subject, error)
     except WorldError as error:
         return Finding(subject, "fail", str(error), "check dns.listen and dns.allow_query")
+    if live and view.epoch > live.epoch:
+        return Finding(subject, "fail", f"{view.evidence}: newer than ours ({live.epoch})", _ADVICE[Fault.CONFLICT])
+    if live and view.node != live.node:
+        return Finding(subject, "warn", f"{view.evidence}: not {live.node}, which is live", _ADVICE[Fault.CONFLICT])
     return Finding(subject, "ok", view.evidence)
 
 
@@ -83,6 +87,6 @@ def _failed(subject: str, error: CloudError) -> Finding:
     return Finding(subject, "fail", str(error), _ADVICE[error.fault])
 
 
-def sides(service: str, found: Sequence[Side]) -> Iterator[Finding]:
+def sides(service: str, found: Sequence[Side], live: Assignment | None) -> Iterator[Finding]:
     for one in found:
-        yield side(service, one)
+        yield side(service, one, live)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -81,10 +81,14 @@ class Views:
         self._reads: dict[str, Sequence[Read]] = {}
         self._disagreed_at: dict[str, float] = {}
 
-    async def look(self, service: str, sides: Sequence[Side], live: Assignment | None, now: float) -> None:
+    async def look(
+        self, service: str, sides: Sequence[Side], live_now: Callable[[], Assignment | None], now: float
+    ) -> None:
+        """`live_now` is asked after the reading: a switch that was committed meanwhile is what counts."""
         loop = asyncio.get_running_loop()
         reading = (loop.run_in_executor(self._threads, read, side, now) for side in sides)
         self._reads[service] = await asyncio.gather(*reading)
+        live = live_now()
         if live and any(agrees(each, live) is False for each in self._reads[service]):
             self._disagreed_at.setdefault(service, now)
         else:

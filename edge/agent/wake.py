@@ -3,6 +3,7 @@ workers.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def wake(config: Config, path: Path) -> Awake:
     store = SqliteStore(config.agent.state_dir)
     records = Records(store, clock)
     loaded = {service.name: records.load(service.name) for service in config.services}
-    _refuse_unknown_nodes(config, loaded)
+    refuse_unknown_nodes(config, loaded)
     live = {name: each.assignment for name, each in loaded.items() if each.assignment}
     listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
     workers = Workers(listen, config.dns.workers, answers.dns_policy(config), config.agent.state_dir)
@@ -41,12 +42,12 @@ def wake(config: Config, path: Path) -> Awake:
     return Awake(config, path, clock, store, records, loaded, workers)
 
 
-def _refuse_unknown_nodes(config: Config, loaded: dict[str, Loaded]) -> None:
+def refuse_unknown_nodes(config: Config, loaded: Mapping[str, Loaded]) -> None:
     """A live node that the file doesn't have any more can't be answered, and another one must not be guessed."""
     problems = []
     for i, service in enumerate(config.services):
         known = {node.name for node in service.nodes}
-        found = loaded[service.name]
+        found = loaded.get(service.name, Loaded(None))
         named = {each.node for each in (found.assignment, found.opened) if each}
         problems += [
             f"service[{i}].node: the store has {service.name} on node {node}, which the file lacks; "

@@ -35,6 +35,9 @@ def ask(server: tuple[str, int], name: str, kind: str, timeout_s: float) -> Told
             answer = dnslib.DNSRecord.parse(asking.recv(_MAX_BYTES))
     except (OSError, dnslib.DNSError, IndexError, UnicodeDecodeError) as error:
         raise NotAnsweredError(f"{server[0]} port {server[1]} does not answer for {name}: {error}") from error
+    if answer.header.tc or answer.header.rcode not in (dnslib.RCODE.NOERROR, dnslib.RCODE.NXDOMAIN):
+        said = "truncated" if answer.header.tc else dnslib.RCODE.get(answer.header.rcode)
+        raise NotAnsweredError(f"{server[0]} port {server[1]} does not tell {name}: {said}")
     own = [record for record in answer.rr if record.rtype == getattr(dnslib.QTYPE, kind)]
     rcode = dnslib.RCODE.get(answer.header.rcode)
     return Told(rcode, tuple(str(record.rdata) for record in own), min((record.ttl for record in own), default=None))

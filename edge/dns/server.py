@@ -92,6 +92,11 @@ class Member:
         self._failures = self._failures + 1 if monotonic() < self._started_s + EARLY_DEATH_S else 1
         self._due_s = monotonic() + RESTART_PAUSES_S[min(self._failures, len(RESTART_PAUSES_S)) - 1]
 
+    def put_off(self) -> None:
+        self.channel.close()
+        self._failures += 1
+        self._due_s = monotonic() + RESTART_PAUSES_S[-1]
+
     def due(self) -> bool:
         return not self.alive and monotonic() >= self._due_s
 
@@ -197,7 +202,12 @@ class Workers:
             self._revive(member)
 
     def _revive(self, member: Member) -> None:
-        self._spawn(member)
+        try:
+            self._spawn(member)
+        except OSError as error:  # no memory, no process left: the others answer on, and this one is tried again
+            member.put_off()
+            log.error("a DNS worker can't be started: %s", error.strerror)  # noqa: TRY400 what matters is the reason
+            return
         asyncio.get_running_loop().add_reader(member.channel, self._hear, member)
         log.warning("DNS worker started again as %d", member.process.pid)
 

@@ -94,7 +94,10 @@ class Conflicted:
 
 @dataclass(frozen=True, slots=True)
 class StoreFailed:
+    """A write failed: that of an intent or an assignment of `epoch`, or (None) another one."""
+
     sentence: str
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,8 +273,8 @@ def _stored(state: State, event: Stored, now: float) -> Outcome:
             return _committed(state, now)
         case ev.Conflicted(epoch, sentence) if _news(state, epoch):
             return _outrun(state, epoch, sentence)
-        case ev.StoreFailed(sentence):
-            return _store_failed(replace(state, store_trouble=sentence), sentence, now)
+        case ev.StoreFailed(sentence, epoch):
+            return _store_failed(replace(state, store_trouble=sentence), sentence, epoch, now)
     return state, None, ()
 
 
@@ -313,10 +313,9 @@ def _committed(state: State, now: float) -> Outcome:
     return state, trigger, (*effects, *left)
 
 
-def _store_failed(state: State, sentence: str, now: float) -> Outcome:
-    if state.phase not in (Phase.OPENING, Phase.COMMITTING):
+def _store_failed(state: State, sentence: str, epoch: int | None, now: float) -> Outcome:
+    if state.phase not in (Phase.OPENING, Phase.COMMITTING) or epoch != _flight(state).intent.epoch:
         return state, None, ()
-    epoch = _flight(state).intent.epoch
     if state.phase is Phase.OPENING:
         told = ev.Tell("abandoned", f"epoch {epoch} could not be recorded, so nothing moves: {sentence}", epoch)
         return state, Trigger.REFUSED, (told,)
@@ -461,6 +460,10 @@ def _judged(state: State, event: ev.Approve | ev.Reject, now: float) -> Outcome:
 
 
 def _overridden(state: State, event: ev.Hold | ev.Release) -> Outcome:
+    pin = state.override if state.override and state.override.pinned else None
+    if pin and isinstance(event, ev.Hold):
+        held = f"{pin.who} pinned the service, which holds automatic switches already: release it first"
+        return state, None, (ev.Reply(accepted=False, sentence=held),)
     if isinstance(event, ev.Hold):
         said: Override | None = Override(pinned=False, who=event.who, sentence=event.sentence, until=event.until)
         kind, sentence = "hold", f"{event.who} holds automatic switches: {event.sentence}"

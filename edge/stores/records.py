@@ -95,14 +95,15 @@ class Records:
     @_understood()
     def write_intent(self, service: str, intent: Intent) -> None:
         """Claim the epoch. Raises StoreConflictError where it is not newer than every epoch that the store knows."""
-        known = [self._store.read(f"{kind}/{service}") for kind in ("assignment", "intent")]
-        newest = max((item.value["epoch"] for item in known if item), default=0)
-        if intent.epoch <= newest:
-            raise StoreConflictError(f"the store has epoch {newest} already")
-        before = known[1]
-        touched = before is not None and before.value["state"] == "open" and _touched(before.value)
-        value = {**_plain(intent), "state": "open", "steps": {}, "touched": touched, "at": self._clock.moment()}
-        self._store.compare_and_set(f"intent/{service}", value, before.version if before else 0)
+        with self._one:
+            known = [self._store.read(f"{kind}/{service}") for kind in ("assignment", "intent")]
+            newest = max((item.value["epoch"] for item in known if item), default=0)
+            if intent.epoch <= newest:
+                raise StoreConflictError(f"the store has epoch {newest} already")
+            before = known[1]
+            touched = before is not None and before.value["state"] == "open" and _touched(before.value)
+            value = {**_plain(intent), "state": "open", "steps": {}, "touched": touched, "at": self._clock.moment()}
+            self._store.compare_and_set(f"intent/{service}", value, before.version if before else 0)
 
     @_understood()
     def journal(self, service: str, epoch: int, step: str, state: str, evidence: str) -> None:

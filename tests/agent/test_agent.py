@@ -191,6 +191,52 @@ def test_a_bad_reload_keeps_the_old_configuration_and_a_good_one_is_taken(runnin
     assert running.answer() == (ADDRESS["a"],)
 
 
+SECOND = """
+[[service]]
+name = "two.fs.corp.example"
+  [service.probe]
+  kind = "tcp"
+  port = {port}
+  [[service.node]]
+  name = "{first}"
+  address = "127.0.1.10"
+  [[service.node]]
+  name = "{second}"
+  address = "127.0.1.11"
+"""
+
+
+def test_a_service_that_comes_back_under_other_node_names_is_refused_and_harms_no_other(running: Site) -> None:
+    """The store has it on a node that the new file lacks: no node may be guessed, and the old configuration stays."""
+    assert running.agent is not None
+    one = running.file.read_text()
+    running.file.write_text(one + SECOND.format(port=running.smb_port, first="a", second="b"))
+    running.agent.send_signal(signal.SIGHUP)
+    two = "two.fs.corp.example"
+    running.until("the second is answered", lambda: running.answer(name=two)[0] in ADDRESS.values())
+    running.file.write_text(one)
+    running.agent.send_signal(signal.SIGHUP)
+    running.until("the second is gone", lambda: running.answer(name=two) == ())
+    running.file.write_text(one + SECOND.format(port=running.smb_port, first="c", second="d"))
+    running.agent.send_signal(signal.SIGHUP)
+    running.until("the file is refused", lambda: sample(running, "edge_config_reload_success") == 0)
+    log = (running.home / "edged.log").read_text()
+    assert f"the store has {two} on node" in log
+    assert "which the file lacks" in log
+    running.crash("a")
+    running.until("the agent is content with b", lambda: running.settled_on("b"))
+
+
+def test_a_side_with_a_newer_epoch_fails_the_check(running: Site) -> None:
+    newer = {"Name": f"_edge.{NAME}", "Type": "TXT", "TTL": 0, "ResourceRecords": [{"Value": '"epoch=50 node=a"'}]}
+    running.aws.client("route53").change_resource_record_sets(
+        HostedZoneId=running.seeded.zone_id, ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": newer}]}
+    )
+    checked = running.edgectl("check")
+    assert checked.returncode == 1
+    assert "newer than ours (1)" in checked.stdout
+
+
 def test_a_reload_can_not_take_the_live_node_away(running: Site) -> None:
     assert running.agent is not None
     running.file.write_text(running.file.read_text().replace('name = "a"', 'name = "c"'))

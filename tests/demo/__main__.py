@@ -145,6 +145,13 @@ def _agent(aws: Emulator) -> Iterator[None]:
             agent.terminate()
 
 
+def _listens(agent: subprocess.Popen[bytes]) -> bool:
+    """Whether the agent's control socket is there; ends the demo if the agent has ended."""
+    if agent.poll() is not None:
+        sys.exit(f"demo: the agent ended at once:\n{(STATE / 'edged.log').read_text()}")
+    return (STATE / "edge.sock").exists()
+
+
 def _edgectl(*words: str, show: bool = True) -> str:
     command = [EDGECTL, "--socket", ".demo/edge.sock", *words]
     said = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)

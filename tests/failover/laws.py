@@ -53,7 +53,7 @@ class Laws:
                 self._written(ev.Commit, epoch)
                 if before.phase is Phase.COMMITTING and before.flight and before.flight.intent.epoch == epoch:
                     self._servable.add((before.flight.intent.node, epoch))
-            case ev.StoreFailed():
+            case ev.StoreFailed(_, epoch) if self._writing and epoch == self._writing[1]:
                 self._writing = None
             case ev.Conflicted(epoch) if self._writing and epoch >= self._writing[1]:
                 self._writing = None

@@ -116,7 +116,7 @@ class Chaos:
 
     def _refusal(self, epoch: int) -> ev.Event:
         if self.random.random() < 0.8:
-            return ev.StoreFailed("the disk is full")
+            return ev.StoreFailed("the disk is full", epoch)
         return ev.Conflicted(epoch + self.random.randrange(2), "newer")
 
     def _stray(self) -> ev.Event:

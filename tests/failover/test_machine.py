@@ -143,6 +143,24 @@ def test_on_outage_hold_nothing_moves_until_aws_takes_it(stage: Stage) -> None:
     assert world.passes(30).live == "b"
 
 
+def test_a_hold_does_not_take_the_place_of_a_pin() -> None:
+    """It might end by itself, and nothing would hold the service any more."""
+    world = World().started("a", 7)
+    world.says(ev.Promote("b", "kim", "test", pin=True))
+    reply = world.says(ev.Hold("lee", "router", until=world.now + 2))
+    assert not reply.accepted
+    assert world.state.override is not None
+    assert world.state.override.pinned
+
+
+def test_a_write_of_another_epoch_that_fails_does_not_stop_the_one_that_opens() -> None:
+    world = World().started("a", 7)
+    world.slow = (ev.WriteIntent,)
+    world.says(ev.Promote("b", "kim", "test"))
+    world.heard(ev.StoreFailed("busy", epoch=7))
+    assert (world.state.phase, world.state.store_trouble) == (Phase.OPENING, "busy")
+
+
 def test_an_epoch_that_was_abandoned_before_a_restart_is_not_claimed_again() -> None:
     world = World()
     world.hears(ev.Loaded(Assignment("a", 7), newest=9))
@@ -431,14 +449,14 @@ def test_the_answer_to_a_commit_is_waited_for_even_without_the_lease() -> None:
 def test_a_commit_that_failed_is_not_tried_again_without_the_lease() -> None:
     world = switching(ev.Commit)
     world.hears(ev.LeaseSaid(LOST))
-    world.forgets().hears(ev.StoreFailed("busy"))
+    world.forgets().hears(ev.StoreFailed("busy", 8))
     assert world.did == ["stop 8"]
     assert (world.live, world.state.phase) == ("a", Phase.STEADY)
 
 
 def test_a_commit_that_waits_for_its_next_try_ends_with_the_lease() -> None:
     world = switching(ev.Commit)
-    world.heard(ev.StoreFailed("busy"))
+    world.heard(ev.StoreFailed("busy", 8))
     world.heard(ev.LeaseSaid(LOST))
     assert world.state.phase is Phase.STEADY
 

@@ -81,7 +81,7 @@ def test_a_commit_that_waits_gives_way_to_nobody() -> None:
     world = World().started()
     world.slow = (ev.Commit,)
     world.says(ev.Promote("b", "kim", "test"))
-    world.heard(ev.StoreFailed("busy"))
+    world.heard(ev.StoreFailed("busy", world.state.floor))
     world.heard(ev.StoreRecovered())
     assert "committing" in refused(world, "a", force=True)
 

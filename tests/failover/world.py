@@ -180,7 +180,7 @@ class World:
 
     def _stored(self, done: ev.Event, epoch: int) -> ev.Event:
         if self.store is ev.StoreFailed:
-            return ev.StoreFailed("the disk is full")
+            return ev.StoreFailed("the disk is full", epoch)
         if self.store is ev.Conflicted:
             return ev.Conflicted(max(epoch, self.found_epoch), "the store has a newer epoch")
         return done
