@@ -11,10 +11,11 @@ from contextlib import suppress
 from itertools import pairwise
 
 from edge.dns.counters import Tally
+from edge.dns.desk import Desk
 from edge.dns.guard import Policy
 from edge.dns.message import Transport
 from edge.dns.orders import Order
-from edge.dns.worker import Connection, Desk
+from edge.dns.tcp import Connection
 from tests.conformance.asker import expect, require
 from tests.conformance.wire import BrokenError, Message, read
 from tests.conformance.zone import ZONE

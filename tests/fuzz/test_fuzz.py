@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.dns import worker
+from edge.dns import desk
 from edge.dns.answer import Ready
 from tests.conformance.wire import BrokenError, query
 from tests.conformance.zone import FILES
@@ -32,6 +32,6 @@ def test_a_ready_answer_that_differs_is_seen(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_exception_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "respond", lambda *_: 1 / 0)
+    monkeypatch.setattr(desk, "respond", lambda *_: 1 / 0)
     with pytest.raises(BrokenError, match="exception"):
         Target().packet(query(FILES, 99))

@@ -1,0 +1,98 @@
+"""The UDP ports of a worker: for a concrete address, with batches where the platform is known, and for wildcards."""
+
+import socket
+from time import perf_counter_ns
+
+from edge.dns.batch import COUNT, LAYOUT_KNOWN, Batch
+from edge.dns.desk import UDP, Desk, Source
+from edge.dns.message import Drop, Transport
+from edge.dns.wildcard import ANCILLARY_BYTES, Ancillary, is_wildcard, origin
+
+LAST_TURNS = 100  # more than a full receive buffer holds
+PACKET_MAX_BYTES = 65535  # RFC 768
+
+
+class UdpPort:
+    def __init__(self, port: socket.socket, desk: Desk) -> None:
+        self.socket = port
+        self._desk = desk
+
+    def turn(self) -> bool:
+        """Answers a batch and times its first packet. True while there may be more."""
+        started_ns = perf_counter_ns()
+        self._desk.look_at_clock()
+        if not self._one():
+            return False
+        self._desk.tally.took(perf_counter_ns() - started_ns)
+        return all(self._one() for _ in range(COUNT - 1))
+
+    def close(self) -> None:
+        """First answers what has arrived; a flood may not keep us from closing."""
+        for _ in range(LAST_TURNS):
+            if not self.turn():
+                break
+        self.socket.close()
+
+    def _one(self) -> bool:
+        try:
+            packet, source = self.socket.recvfrom(PACKET_MAX_BYTES)
+        except OSError:  # nothing there, as a rule BlockingIOError
+            return False
+        wire = self._desk.answer(packet, source, Transport.UDP)
+        if wire is not None:
+            self._send(wire, source)
+        return True
+
+    def _send(self, wire: bytes, source: Source) -> None:
+        try:
+            self.socket.sendto(wire, source)
+        except OSError:  # no room or no route: the asker asks again
+            self._desk.tally.dropped(Drop.SEND)
+
+
+class BatchPort(UdpPort):
+    """The same with a system call for many packets."""
+
+    def __init__(self, port: socket.socket, desk: Desk) -> None:
+        super().__init__(port, desk)
+        self._batch = Batch(port)
+
+    def turn(self) -> bool:
+        """Times the batch: its first packet waits for the last one's answer."""
+        started_ns, batch, answer, received = perf_counter_ns(), self._batch, self._desk.answer, 0
+        self._desk.look_at_clock()
+        for packet, source, number in batch.receive():
+            received += 1
+            if (wire := answer(packet, source, UDP)) is not None:
+                batch.reply(wire, number)
+        for _ in range(batch.send()):
+            self._desk.tally.dropped(Drop.SEND)
+        if received:
+            self._desk.tally.took(perf_counter_ns() - started_ns)
+        return received == COUNT
+
+
+class WildcardPort(UdpPort):
+    """Bound to all addresses, and so dearer: the kernel has to be asked where each packet was sent to."""
+
+    def _one(self) -> bool:
+        try:
+            packet, received, _, source = self.socket.recvmsg(PACKET_MAX_BYTES, ANCILLARY_BYTES)
+        except OSError:
+            return False
+        wire = self._desk.answer(packet, source, UDP)
+        if wire is not None:
+            self._send_from(wire, source, origin(received))
+        return True
+
+    def _send_from(self, wire: bytes, source: Source, where: list[Ancillary]) -> None:
+        try:
+            self.socket.sendmsg([wire], where, 0, source)
+        except OSError:
+            self._desk.tally.dropped(Drop.SEND)
+
+
+def udp_port(port: socket.socket, desk: Desk) -> UdpPort:
+    if is_wildcard(port.getsockname()[0]):
+        return WildcardPort(port, desk)
+    return BatchPort(port, desk) if LAYOUT_KNOWN else UdpPort(port, desk)

@@ -1,0 +1,129 @@
+"""From a packet to its answer: guard, limits, counting."""
+
+from dataclasses import replace
+
+import pytest
+from dnslib import DNSRecord
+
+from edge.dns import desk as desk_module
+from edge.dns.counters import Tally, total
+from edge.dns.desk import Desk
+from edge.dns.guard import Deny, Policy
+from edge.dns.message import Qtype, Transport
+from edge.dns.orders import Order
+from edge.dns.rates import Rates
+from tests.dns.desks import A_QUERY, HOME, LOCAL, SOA_QUERY, desk, dropped
+from tests.dns.samples import ZONE, opt, option, packet
+
+
+def test_both_ways_are_counted_under_the_same_label() -> None:
+    at = desk()
+    cookie = packet("files.fs.corp.example", Qtype.A, b"\0\0\x29\x04\xd0\0\0\0\0\0\x0c\0\x0a\0\x08cookies!")
+    for data in (A_QUERY, cookie):
+        assert at.answer(data, HOME, Transport.UDP) is not None
+    assert total([at.tally]).queries["A", "NOERROR", "udp"] == 2
+
+
+def test_who_may_not_ask_gets_silence_or_refused() -> None:
+    silent, polite = desk(), desk(Policy((), Deny.REFUSE))
+    assert silent.answer(A_QUERY, ("192.0.2.1", 5353), Transport.UDP) is None
+    assert dropped(silent) == {"denied": 1}
+    refusal = polite.answer(A_QUERY, HOME, Transport.TCP)
+    assert refusal is not None
+    assert DNSRecord.parse(refusal).header.rcode == 5
+    assert total([polite.tally]).queries["A", "REFUSED", "tcp"] == 1
+
+
+def test_a_packet_that_we_get_wrong_is_dropped_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(*_: object) -> None:
+        raise IndexError("a mistake of ours")
+
+    monkeypatch.setattr(desk_module, "respond", wrong)
+    at = desk()
+    for _ in range(2):
+        assert at.answer(packet("no.fs.corp.example", Qtype.A), HOME, Transport.UDP) is None
+    assert dropped(at) == {"internal": 2}
+    assert capsys.readouterr().err.count("a mistake of ours") == 2  # once as source, once as message
+
+
+ABROAD = ("198.51.100.7", 5353)
+SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
+LIMITED = Policy(("0.0.0.0/0",), trusted=("127.0.0.0/8",), rates=Rates(per_s=2.0, burst_s=1.0))
+NOBODY = packet("no.fs.corp.example", Qtype.A)
+
+
+def with_cookie(cookie: bytes = b"client c") -> bytes:
+    return packet("files.fs.corp.example", Qtype.A, opt(options=option(10, cookie)))
+
+
+def happened(at: Desk) -> dict[str, int]:
+    return {event: count for event, count in total([at.tally]).events.items() if count}
+
+
+def answers(at: Desk, data: bytes, count: int, source: tuple[str, int] = ABROAD) -> list[bytes | None]:
+    """All in the same moment."""
+    return [at.answer(data, source, Transport.UDP) for _ in range(count)]
+
+
+def is_slip(wire: bytes | None, data: bytes) -> bool:
+    record = DNSRecord.parse(wire or b"")
+    return bool(record.header.tc) and not record.rr + record.auth and (wire or b"")[12:].startswith(data[12:27])
+
+
+@pytest.mark.parametrize("data", [A_QUERY, NOBODY, with_cookie(), packet("www.example", Qtype.A)])
+def test_over_its_rate_a_network_gets_every_second_answer_and_that_one_empty(data: bytes) -> None:
+    at = desk(LIMITED)
+    first, second, *over = answers(at, data, 6)
+    assert not any(DNSRecord.parse(wire or b"").header.tc for wire in (first, second))
+    assert [wire is None for wire in over] == [True, False, True, False]
+    assert is_slip(over[1], data)
+    assert (dropped(at), happened(at)) == ({"rate": 2}, {"slipped": 2})
+    assert sum(total([at.tally]).queries.values()) == 4
+
+
+@pytest.mark.parametrize("data", [A_QUERY, NOBODY])
+def test_neither_the_trusted_nor_tcp_have_a_rate(data: bytes) -> None:
+    at = desk(LIMITED)
+    assert None not in answers(at, data, 50, HOME)
+    assert None not in [at.answer(data, ABROAD, Transport.TCP) for _ in range(50)]
+    assert (dropped(at), happened(at)) == ({}, {})
+
+
+@pytest.mark.parametrize("name", ["files.fs.corp.example", "no.fs.corp.example"])
+def test_who_shows_a_valid_cookie_has_no_rate(name: str) -> None:
+    at = desk(replace(LIMITED, cookie_secrets=(SECRET,)))
+    (first,) = answers(at, with_cookie(), 1)
+    proven = packet(name, Qtype.A, opt(options=option(10, bytes(DNSRecord.parse(first or b"").ar[0].rdata[0].data))))
+    assert None not in answers(at, proven, 50)
+    assert None in answers(at, with_cookie(), 50)
+
+
+def test_a_limit_can_be_watched_before_it_is_enforced() -> None:
+    at = desk(replace(LIMITED, rates=replace(LIMITED.rates, log_only=True)))
+    assert len(set(answers(at, A_QUERY, 10))) == 1
+    assert (dropped(at), happened(at)) == ({}, {"would_limit": 8})
+
+
+@pytest.mark.parametrize("name", ["files.fs.corp.example", "no.fs.corp.example"])
+def test_a_required_cookie_is_required_whatever_the_way(name: str) -> None:
+    at = desk(replace(LOCAL, cookie_secrets=(SECRET,), cookie_required=True))
+    data = packet(name, Qtype.A, opt(options=option(10, b"client c")))
+    record = DNSRecord.parse(at.answer(data, HOME, Transport.UDP) or b"")
+    assert (record.header.rcode, record.ar[0].edns_rcode) == (7, 1)
+    assert happened(at) == {"bad_cookie": 1}
+
+
+def test_a_truncated_answer_is_counted() -> None:
+    at = desk(replace(LOCAL, amplification=2.0))
+    assert DNSRecord.parse(at.answer(SOA_QUERY, HOME, Transport.UDP) or b"").header.tc == 1
+    assert happened(at) == {"truncated": 1}
+    trusting = desk(replace(LOCAL, amplification=2.0, trusted=LOCAL.allow_query))
+    assert DNSRecord.parse(trusting.answer(SOA_QUERY, HOME, Transport.UDP) or b"").header.tc == 0
+
+
+def test_a_packet_from_our_own_port_is_a_loop() -> None:
+    at = Desk(Tally.create(), Order(1, (ZONE,), LOCAL), own=[("127.0.0.1", 53)])
+    assert at.answer(A_QUERY, ("127.0.0.1", 53), Transport.UDP) is None
+    assert dropped(at) == {"loop": 1}
