@@ -138,9 +138,9 @@ def test_every_value_arrives_typed(read: Read) -> None:
     assert config.dns.listen == (Endpoint("10.10.0.53", 53), Endpoint("fd00::53", 53))
     assert str(config.dns.listen[1]) == "[fd00::53]:53"
     assert config.dns.trusted_forwarders == (ip_network("10.10.0.10/32"),)
-    assert config.zone.name == "fs.corp.example"
-    assert config.zone.rname == "hostmaster.corp.example"
-    assert config.zone.nameservers == {"ns1.fs.corp.example": ("10.10.0.53",), "ns.elsewhere.example": ()}
+    assert config.zones[0].name == "fs.corp.example"
+    assert config.zones[0].rname == "hostmaster.corp.example"
+    assert config.zones[0].nameservers == {"ns1.fs.corp.example": ("10.10.0.53",), "ns.elsewhere.example": ()}
     assert config.path.witnesses[0].tcp == Endpoint("10.0.1.5", 443)
     assert (service.probe.kind, service.probe.interval_s, service.probe.timeout_s) == (ProbeKind.SMB, 1.0, 0.5)
     assert (service.answer, service.mode, service.on_aws_outage) == (Answer.SECONDARY, Mode.AUTO, OnOutage.ANSWER)
@@ -151,7 +151,7 @@ def test_every_value_arrives_typed(read: Read) -> None:
 
 
 def test_the_default_mailbox_is_hostmaster(read: Read) -> None:
-    assert read(changed(('contact = "hostmaster@corp.example"\n', ""))).zone.rname == "hostmaster.fs.corp.example"
+    assert read(changed(('contact = "hostmaster@corp.example"\n', ""))).zones[0].rname == "hostmaster.fs.corp.example"
 
 
 def test_a_config_cannot_be_changed(read: Read) -> None:

@@ -46,7 +46,7 @@ def test_the_demo_is_what_the_documents_say() -> None:
     service = config.services[0]
     assert config.dns.listen == (Endpoint("127.0.0.1", 5300),)
     assert config.http.listen == Endpoint("127.0.0.1", 9353)
-    assert (config.zone.name, service.name) == ("fs.corp.example", "files.fs.corp.example")
+    assert (config.zones[0].name, service.name) == ("fs.corp.example", "files.fs.corp.example")
     assert {node.name: node.addresses for node in service.nodes} == {"a": ("127.0.1.10",), "b": ("127.0.2.10",)}
     assert (service.probe.kind, service.probe.port) == (ProbeKind.SMB, 4450)
     assert {config.agent.state_dir, config.control.socket.parent} == {Path(".demo")}
@@ -183,6 +183,6 @@ def test_bind_accepts_the_delegation_in_its_parent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(FORWARDERS.iterdir()), ids=lambda path: path.name)
 def test_forwarders_ask_the_agents_of_the_example(path: Path) -> None:
-    nameservers = load(ROOT / "config" / "multi-az-route53.toml").zone.nameservers
+    nameservers = load(ROOT / "config" / "multi-az-route53.toml").zones[0].nameservers
     addresses = {address for group in nameservers.values() for address in group}
     assert set(re.findall(r"\b10(?:\.\d+){3}\b", path.read_text())) == addresses
