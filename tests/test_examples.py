@@ -35,7 +35,7 @@ def test_every_example_loads(path: Path) -> None:
 def test_the_examples_show_every_switch_and_authority() -> None:
     services = [load(path).services[0] for path in EXAMPLES]
     assert {(s.switch.route53 is not None, s.switch.secondary_ip is not None) for s in services} == {
-        (True, False), (False, True), (True, True),
+        (True, False), (False, True), (True, True), (False, False),
     }  # fmt: skip
     assert {s.authority.value for s in services} == {"agent", "cluster"}
     assert {s.answer.value for s in services} == {"node", "secondary"}

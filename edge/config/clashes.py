@@ -207,9 +207,17 @@ def _unfindable(config: Config, zone: int, name: str, addresses: tuple[str, ...]
         return None if addresses else "is inside the zone, so only we can tell its address: list it (RFC 1034 4.2.1)"
     if addresses:
         return "is outside the zone, so its address is another zone's to tell: write []"
-    if home is not None and not config.zones[home].has_address_of(name):
+    if home is not None and name not in set(_addressed(config)):
         return f'is in our zone "{config.zones[home].name}", which has no address of it'
     return None
+
+
+def _addressed(config: Config) -> Iterator[str]:
+    """The names of which our zones tell addresses. A service's is none for a nameserver, which is told elsewhere."""
+    yield from (service.name for service in config.services)
+    for zone in config.zones:
+        yield from (name for name, addresses in zone.nameservers.items() if addresses)
+        yield from (record.name for record in zone.records if record.type in {RecordType.A, RecordType.AAAA})
 
 
 def _targets_are_names(config: Config) -> Iterator[Clash]:
@@ -225,7 +233,7 @@ def _targets(record: Record) -> tuple[str, ...]:
         case RecordType.CNAME | RecordType.PTR:
             return record.data
         case RecordType.SRV:  # RFC 2782: "." says that there is no such service
-            return tuple(end for text in record.data for end in text.split()[-1:] if end != ".")
+            return tuple(end for text in record.data for end in text.split()[3:4] if end != ".")
     return ()
 
 

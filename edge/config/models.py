@@ -152,11 +152,6 @@ class Zone(Model):
     serial_base: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
     records: tuple[Record, ...] = Field((), alias="record")
 
-    def has_address_of(self, name: str) -> bool:
-        """Whether it tells an address of this name, whoever is live."""
-        told = {record.name for record in self.records if record.type in {RecordType.A, RecordType.AAAA}}
-        return name in told or name in self.nameservers
-
     @property
     def rname(self) -> str:
         """The SOA's mailbox; RFC 2142 7 names the default."""
