@@ -1,4 +1,4 @@
-"""What has to be there before the first answer: the configuration's zone, the store's last assignments, the DNS
+"""What has to be there before the first answer: the configuration's zones, the store's last assignments, the DNS
 workers.
 """
 
@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.agent import answers
+from edge.agent.answers import dns_policy
+from edge.agent.zones import zones
 from edge.config import Config
 from edge.dns.server import Workers
 from edge.errors import ConfigError
@@ -37,8 +38,8 @@ def wake(config: Config, path: Path) -> Awake:
     refuse_unknown_nodes(config, loaded)
     live = {name: each.assignment for name, each in loaded.items() if each.assignment}
     listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
-    workers = Workers(listen, config.dns.workers, answers.dns_policy(config), config.agent.state_dir)
-    workers.start(answers.zone(config, live))
+    workers = Workers(listen, config.dns.workers, dns_policy(config), config.agent.state_dir)
+    workers.start(zones(config, live))
     return Awake(config, path, clock, store, records, loaded, workers)
 
 

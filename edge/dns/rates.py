@@ -31,6 +31,7 @@ class Rates:
     ipv4_prefix: int = 24  # as BIND and NSD: who holds one address holds its neighbours
     ipv6_prefix: int = 56
     log_only: bool = False
+    unprepared_per_s: float = 1000.0
 
 
 class Pace(Enum):

@@ -41,6 +41,7 @@ RECEIVE_BUFFER_BYTES = (
     4 << 20
 )  # holds some 5,000 queries while a worker is started anew; the kernel caps it at rmem_max
 BACKLOG = 256
+SEQUENCE_MAX = 2**53
 
 Address = tuple[str, int]
 log = logging.getLogger(__name__)
@@ -216,12 +217,18 @@ def _several(zones: Zone | Sequence[Zone]) -> tuple[Zone, ...]:
     return (zones,) if isinstance(zones, Zone) else tuple(zones)
 
 
+def check(zones: Sequence[Zone], policy: Policy) -> None:
+    """ValueError for what `start` and `publish` would not take, however long the agent has run."""
+    _checked(Order(SEQUENCE_MAX, tuple(zones), policy))
+
+
 def _checked(order: Order) -> Order:
     """Does once what every worker will do with it: what can't be prepared never reaches them."""
     prepare(Site(order.zones, order.policy))
     Guard(order.policy)
     if (size := len(order.to_json())) > ORDER_MAX_BYTES:
-        raise ValueError(f"zone {order.zones[0].name}: {size} bytes of JSON, more than {ORDER_MAX_BYTES}")
+        largest = max(order.zones, key=lambda zone: len(zone.to_json()))
+        raise ValueError(f"zone {largest.name}: {size} bytes of JSON with all zones, more than {ORDER_MAX_BYTES}")
     return order
 
 
