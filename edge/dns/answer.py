@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from ipaddress import ip_address
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import dnslib
 
@@ -124,9 +124,10 @@ class Silence:
     reason: Drop
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An answer without its id and question. `heads`: flags and counts, with RD clear and set."""
+class Ready(NamedTuple):
+    """An answer without its id and question. `heads`: flags and counts, with RD clear and set. `_turn.c` reads the
+    first four fields by their place.
+    """
 
     heads: tuple[bytes, bytes]
     question_end: int

@@ -40,6 +40,10 @@ def slot(qtype: int, rcode: int) -> int:
     return row * _ROW + column * len(Transport)
 
 
+def drop_slot(reason: Drop) -> int:
+    return _DROPPED + DROPS.index(reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Counters:
     """`queries`: by qtype, rcode and transport. `responses`: how many of the timed ones (one of up to 64) fell into
@@ -70,7 +74,7 @@ class Tally:
         return cls(fd)
 
     def dropped(self, reason: Drop) -> None:
-        self.slots[_DROPPED + DROPS.index(reason)] += 1
+        self.slots[drop_slot(reason)] += 1
 
     def happened(self, event: Event) -> None:
         self.slots[_EVENTS + EVENTS.index(event)] += 1

@@ -24,6 +24,7 @@ from edge.dns.guard import Guard, Policy
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.roll import Roll
 from edge.dns.site import Site
+from edge.dns.udp import NATIVE
 from edge.dns.wildcard import ask_where_sent, is_wildcard
 from edge.dns.zone import Zone
 from edge.errors import ConfigError
@@ -132,6 +133,7 @@ class Workers:
     def start(self, zones: Zone | Sequence[Zone]) -> None:
         self._order = _checked(Order(1, _several(zones), self._policy))
         self._roll = Roll(self._roll_path)
+        log.info("UDP is answered %s", "natively" if NATIVE else "in Python: the native module was not built")
         self._members = [Member(self._listen, self._roll) for _ in range(self._count)]
         for member in self._members:
             self._spawn(member)
