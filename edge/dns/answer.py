@@ -19,6 +19,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
+from itertools import repeat
 from typing import NamedTuple
 
 from edge.dns.cookies import MINUTE_S, Stamp
@@ -53,6 +55,7 @@ STAMP_BYTES = 28  # a cookie of ours in its option
 READY_QTYPES = (Qtype.A, Qtype.AAAA, Qtype.NS, Qtype.SOA, Qtype.TXT, Qtype.CNAME, Qtype.PTR, Qtype.SRV, Qtype.DS)
 # Unbound, BIND, PowerDNS, Knot and dnsmasq send 1232; systemd-resolved 1472; the others are older or Windows.
 READY_SIZES = (512, 1220, 1232, 1280, 1410, 1452, 1472, 1680, 4000, 4096)
+KEYS_REMEMBERED = 4096  # questions, some 10 MB: those of 450 names
 OPT_RECORD = struct.Struct("!BHHBBHH")  # root, type, size, extended code, version, flags, length of options
 EMPTY = b"\0\0"
 NO_FLAGS = HEADER.pack(0, 0, 1, 0, 0, 0)
@@ -69,6 +72,7 @@ META = {
     MAILB: Rcode.NOTIMP,
     MAILA: Rcode.NOTIMP,
 }
+CLASSES = frozenset({IN, CH, ANY_CLASS})
 TRANSFERS = (Qtype.IXFR, Qtype.AXFR)
 NOTHING = Found(Outcome.NODATA)
 
@@ -134,6 +138,10 @@ class Ready(NamedTuple):
     def answer(self, packet: bytes) -> bytes:
         return packet[:2] + self.heads[packet[2]] + packet[12 : self.question_end] + self.tail
 
+    def of_type(self, slot: int, told: bytes) -> "Ready":
+        """As `_replace`, in half of the time."""
+        return Ready(self.heads, self.question_end, self.tail, slot, told, self.opt_start)
+
     def stamped(self, packet: bytes, stamp: Stamp) -> bytes:
         return self.answer(packet)[:-2] + stamp.rdata
 
@@ -141,18 +149,19 @@ class Ready(NamedTuple):
 Table = dict[bytes, Ready]
 
 
-def _forms(flags: int) -> tuple[bytes, ...]:
-    return tuple(OPT_RECORD.pack(0, Qtype.OPT, size, 0, 0, flags, 0) for size in READY_SIZES)
+ANYBODY = Asker(Transport.TCP)
 
 
-# What may stand around a usual question: the counts before it, the forms of an OPT behind it, and the answer's OPT.
+def _opt_record(size: int, flags: int) -> bytes:
+    return OPT_RECORD.pack(0, Qtype.OPT, size, 0, 0, flags, 0)
+
+
+# What may stand around a usual question: the counts before it, and each OPT behind it that gets the same answer.
 READY_FORMS = (
-    (NO_FLAGS[4:], (b"",), b""),
-    *(
-        (NO_FLAGS[4:11] + b"\1", _forms(flags), OPT_RECORD.pack(0, Qtype.OPT, OUR_SIZE, 0, 0, flags, 0))
-        for flags in (0, 0x8000)
-    ),
+    (NO_FLAGS[4:], (b"",)),
+    *((NO_FLAGS[4:11] + b"\1", tuple(_opt_record(size, flags) for size in READY_SIZES)) for flags in (0, 0x8000)),
 )
+READY_OPTS = (b"", _opt_record(OUR_SIZE, 0), _opt_record(OUR_SIZE, 0x8000))
 
 
 class _Reply(NamedTuple):
@@ -231,7 +240,7 @@ def _unproven(case: _Case) -> bool:
 def _refusal(query: Query) -> _Reply | None:
     if (rcode := META.get(query.question.qtype)) is not None:
         return _Reply(rcode)
-    if query.question.qclass not in {IN, CH, ANY_CLASS}:
+    if query.question.qclass not in CLASSES:
         return _Reply(Rcode.REFUSED, mistake=Mistake.NOT_AUTHORITATIVE)
     return None
 
@@ -284,10 +293,8 @@ def _told(case: _Case, reply: _Reply) -> bytes:
 def _encode(query: Query, reply: _Reply, opt: bytes) -> bytes:
     """RA, AD and CD stay clear (RFC 4035 section 3.1.6)."""
     flags = 0x8000 | query.opcode << 11 | reply.aa << 10 | query.recursion_desired << 8 | reply.rcode & 0xF
-    _, *sections = reply.found
-    answers, authorities, additionals = (sum(len(rrset.rdata) for rrset in section) for section in sections)
+    (answers, authorities, additionals), records = encoded(query.question, reply.found[1:])
     counts = bool(query.question.wire), answers, authorities, additionals + bool(opt)
-    records = encoded(query.question, sections)
     return HEADER.pack(query.ident, flags, *counts) + query.question.wire + records + opt
 
 
@@ -339,30 +346,40 @@ def lookup_without(table: Table, packet: bytes, cookie_bytes: int) -> Ready | No
 def prepare(site: Site) -> Table:
     table: Table = {}
     for name in site.names():
-        for answer in _usual_answers(site, name):
-            _add_forms(table, answer)
+        for question, forms in _usual(site, name):
+            for keys, ready in zip(_keys(question), forms, strict=True):
+                table.update(zip(keys, repeat(ready)))
     return table
 
 
-def _usual_answers(site: Site, name: Name) -> Iterator[Answer]:
-    """The careful way runs once for each type that is there, and once for all that are not."""
-    front, absent, nodata = NO_FLAGS + spelled(name) + b"\0", NOTHING, None
+@lru_cache(KEYS_REMEMBERED)
+def _keys(question: bytes) -> tuple[tuple[bytes, ...], ...]:
+    """For each of `READY_OPTS`. Remembered for the next order, which has the same: that saves a quarter of a swap."""
+    return tuple(tuple(start + question + form for form in forms) for start, forms in READY_FORMS)
+
+
+def _usual(site: Site, name: Name) -> Iterator[tuple[bytes, list[Ready]]]:
+    """Questions, and their answer for each of `READY_OPTS`. The careful way runs once for each type that is there, and
+    once for all that are not.
+    """
+    owner, absent, nodata = spelled(name) + b"\0", NOTHING, list[Ready]()
     for qtype in READY_QTYPES:
-        plain, found = front + OPTION.pack(qtype, IN), site.find(name, qtype)
+        question, found = owner + OPTION.pack(qtype, IN), site.find(name, qtype)
         if nodata and found == absent:
-            yield _for_another_type(nodata, plain, qtype)
-            continue
-        answer = respond(site, plain, Asker(Transport.TCP))
-        if isinstance(answer, Silence) or not _always_fits(site, answer):
-            continue
-        yield answer
-        if found.outcome is Outcome.NODATA:
-            absent, nodata = found, answer
+            own = slot(qtype, Rcode.NOERROR)
+            yield question, [ready.of_type(own, question) for ready in nodata]
+        elif forms := _forms(site, question):
+            yield question, forms
+            if found.outcome is Outcome.NODATA:
+                absent, nodata = found, forms
 
 
-def _for_another_type(nodata: Answer, plain: bytes, qtype: Qtype) -> Answer:
-    wire = nodata.wire[:HEADER_BYTES] + plain[HEADER_BYTES:] + nodata.wire[nodata.question_end :]
-    return nodata._replace(wire=wire, qtype=qtype, told=plain[HEADER_BYTES:])
+def _forms(site: Site, question: bytes) -> list[Ready]:
+    """None for what is silent or might have to be cut."""
+    answer = respond(site, NO_FLAGS + question, ANYBODY)
+    if isinstance(answer, Silence) or not _always_fits(site, answer):
+        return []
+    return [_ready(answer, opt) for opt in READY_OPTS]
 
 
 def _always_fits(site: Site, answer: Answer) -> bool:
@@ -371,13 +388,8 @@ def _always_fits(site: Site, answer: Answer) -> bool:
     return bytes_ + OPT_RECORD.size + STAMP_BYTES <= PLAIN_SIZE and bytes_ <= _amplified(site, answer.question_end)
 
 
-def _add_forms(table: Table, answer: Answer) -> None:
-    """The forms of a question differ in RD and OPT alone."""
-    wire, end, slot_, told = answer.wire, answer.question_end, answer.slot, answer.told
-    question, records, counts = wire[HEADER_BYTES:end].lower(), wire[end:], wire[3:11]
-    for start, forms, opt in READY_FORMS:
-        behind, key = counts + bytes((wire[11] + bool(opt),)), start + question
-        heads = bytes((wire[2],)) + behind, bytes((wire[2] | 1,)) + behind
-        ready = Ready(heads, end, records + opt, slot_, told, len(wire))
-        for form in forms:
-            table[key + form] = ready
+def _ready(answer: Answer, opt: bytes) -> Ready:
+    wire, end = answer.wire, answer.question_end
+    behind = wire[3:11] + bytes((wire[11] + bool(opt),))
+    heads = bytes((wire[2],)) + behind, bytes((wire[2] | 1,)) + behind
+    return Ready(heads, end, wire[end:] + opt, answer.slot, answer.told, len(wire))

@@ -7,7 +7,6 @@ grows from the root, so that a name of 127 labels costs no more than its length:
 """
 
 from collections.abc import Iterable
-from itertools import chain
 
 from edge.dns.message import HEADER_BYTES, OPTION, RECORD, Name, Question, spelled
 from edge.dns.zone import Rdata, Rrset
@@ -16,12 +15,11 @@ POINTER = 0xC000
 POINTER_MAX = 0x3FFF  # 14 bits: nothing can point further
 
 
-def encoded(question: Question, sections: Iterable[tuple[Rrset, ...]]) -> bytes:
-    """The records of the sections one after the other, as they stand behind a header and this question."""
+def encoded(question: Question, sections: Iterable[tuple[Rrset, ...]]) -> tuple[list[int], bytes]:
+    """How many records each section has, and the records, as they stand behind a header and this question."""
     message = _Message(question)
-    for rrset in chain.from_iterable(sections):
-        message.add(rrset)
-    return bytes(message.wire[HEADER_BYTES + len(question.wire) :])
+    counts = [sum(map(message.add, section)) for section in sections]
+    return counts, bytes(message.wire[HEADER_BYTES + len(question.wire) :])
 
 
 class _Message:
@@ -32,11 +30,13 @@ class _Message:
         self._places: dict[tuple[int, bytes], int] = {}
         self._place(question.name, 0, len(self.wire) - OPTION.size - 1)
 
-    def add(self, rrset: Rrset) -> None:
+    def add(self, rrset: Rrset) -> int:
+        """How many records it has."""
         for rdata in rrset.rdata:
             self._write(rrset.name)
             self.wire += RECORD.pack(rrset.qtype, rrset.rclass, rrset.ttl_s, len(rdata.rest))
             self._add(rdata)
+        return len(rrset.rdata)
 
     def _add(self, rdata: Rdata) -> None:
         start = len(self.wire)
@@ -47,18 +47,14 @@ class _Message:
             self.wire[start - 2 : start] = (len(self.wire) - start).to_bytes(2)
 
     def _write(self, name: Name) -> None:
-        place, count = self._known(name)
+        """Spells what stands before the longest end of the name that has a place, and points to that."""
+        place, count = 0, len(name)
+        while count and (found := self._places.get((place, name[count - 1]))):
+            place, count = found, count - 1
         if count:
             self.wire += spelled(name[:count])
             self._place(name[:count], place, len(self.wire))
         self.wire += (POINTER | place).to_bytes(2) if place else b"\0"
-
-    def _known(self, name: Name) -> tuple[int, int]:
-        """The place of the longest end of the name that has one, and how many labels stand before that end."""
-        place, count = 0, len(name)
-        while count and (found := self._places.get((place, name[count - 1]))):
-            place, count = found, count - 1
-        return place, count
 
     def _place(self, labels: Name, behind: int, end: int) -> None:
         """Remembers labels that were written up to `end`, before what stands, or is pointed to, at `behind`."""

@@ -173,15 +173,16 @@ class Tree:
         owners = services + [parse_name(name) for name in zone.nameservers]
         if len(set(owners)) != len(owners):
             raise ValueError(f"zone {zone.name}: two services or nameservers have the same name")
+        taken = frozenset((*owners, *((EPOCH_LABEL.encode(), *owner) for owner in owners)))
         for record in zone.records:
-            self._check_record(zone, record, frozenset(owners))
+            self._check_record(zone, record, taken)
 
-    def _check_record(self, zone: Zone, record: StaticRecord, owners: frozenset[Name]) -> None:
+    def _check_record(self, zone: Zone, record: StaticRecord, taken: frozenset[Name]) -> None:
         """A service's or nameserver's name is its own: nothing static may hide what happens to it."""
         name = parse_name(record.name)
         if not self.holds(name) or any(name[-len(apex) :] == apex for apex in self._inner):
             raise ValueError(f"zone {zone.name}: the record {record.name} {record.qtype} belongs to another zone")
-        if name in owners | {(EPOCH_LABEL.encode(), *owner) for owner in owners}:
+        if name in taken:
             raise ValueError(f"zone {zone.name}: {record.name} is a service's or a nameserver's")
         if record.qtype == "CNAME" and (name == self.apex or len(record.rdata) != 1):
             raise ValueError(f"zone {zone.name}: {record.name}: a CNAME is single, and never at the apex")

@@ -17,9 +17,8 @@ def asked(name: Name) -> Question:
 
 
 def wire(name: Name, rrsets: Iterable[Rrset]) -> bytes:
-    sections = tuple(rrsets)
-    count = sum(len(rrset.rdata) for rrset in sections)
-    return HEADER.pack(1, 0x8400, 1, count, 0, 0) + asked(name).wire + encoded(asked(name), [sections])
+    counts, records = encoded(asked(name), [tuple(rrsets), (), ()])
+    return HEADER.pack(1, 0x8400, 1, *counts) + asked(name).wire + records
 
 
 def alias(name: Name, target: Name) -> Rrset:
