@@ -65,6 +65,7 @@ class Desk:
         self._slots = tally.slots
         self._own = tuple(own)
         self._told = False
+        self._limiter = Limiter(order.policy.rates)
         self.look_at_clock()
         self.follow(order)
 
@@ -73,7 +74,8 @@ class Desk:
         table, guard = prepare(site), Guard(order.policy, self._own)
         self._site, self._table, self._jar, self.judge = site, table, site.jar, guard.judge
         self._rates = order.policy.rates
-        self._limiter = Limiter(self._rates)
+        if self._rates != self._limiter.rates:  # else the buckets stay: an order that filled them would be no limit
+            self._limiter = Limiter(self._rates)
         self._limiting = self._rates.per_s > 0
         self._hosts = Hosts(guard, limiting=self._limiting)
         self._ports = bytes(port in guard.doubtful_ports for port in range(PORTS))
@@ -120,6 +122,10 @@ class Desk:
         if (drop := VERDICT_DROPS.get(verdict)) is not None:
             return self._silent(drop)
         trusted = verdict is Verdict.TRUSTED
+        if transport is UDP and not trusted and not self._limiter.affords(host, self._now_s):
+            if not self._rates.log_only:
+                return self._silent(Drop.RATE)
+            self.tally.happened(Event.WOULD_LIMIT)
         asker = Asker(transport, host, self._now_s, trusted, self.tcp_limits.idle_s)
         reply = self._carefully(packet, asker, refuse if verdict is Verdict.REFUSE else respond)
         if isinstance(reply, Silence):

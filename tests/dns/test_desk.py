@@ -105,6 +105,48 @@ def test_a_limit_can_be_watched_before_it_is_enforced() -> None:
     assert (dropped(at), happened(at)) == ({}, {"would_limit": 8})
 
 
+FRUGAL = replace(LIMITED, rates=Rates(unprepared_per_s=2.0, burst_s=1.0))
+
+
+@pytest.mark.parametrize("data", [NOBODY, packet("www.example", Qtype.A), A_QUERY[:20], b"", b"\0" * 12])
+def test_what_is_not_prepared_has_a_budget_before_it_is_read(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, read = desk(FRUGAL), list[bytes]()
+    respond = desk_module.respond
+    monkeypatch.setattr(
+        desk_module, "respond", lambda site, data, asker: read.append(data) or respond(site, data, asker)
+    )
+    answers(at, data, 10)
+    assert (len(read), dropped(at)["rate"]) == (2, 8)
+    assert None not in answers(at, A_QUERY, 50)
+
+
+def test_the_budget_is_for_those_who_may_be_forged() -> None:
+    at = desk(FRUGAL)
+    assert None not in answers(at, NOBODY, 50, HOME)
+    assert None not in [at.answer(NOBODY, ABROAD, Transport.TCP) for _ in range(50)]
+    assert answers(at, NOBODY, 3).count(None) == 1
+
+
+def test_the_budget_can_be_watched_before_it_is_enforced() -> None:
+    at = desk(replace(FRUGAL, rates=replace(FRUGAL.rates, log_only=True)))
+    assert None not in answers(at, NOBODY, 10)
+    assert (dropped(at), happened(at)) == ({}, {"would_limit": 8})
+
+
+def test_those_who_are_refused_have_a_budget_too() -> None:
+    at = desk(replace(FRUGAL, allow_query=("127.0.0.0/8",), deny=Deny.REFUSE))
+    assert answers(at, A_QUERY, 10).count(None) == 8
+
+
+def test_an_order_does_not_fill_the_buckets_again_unless_the_rates_are_new() -> None:
+    at = desk(FRUGAL)
+    answers(at, NOBODY, 3)
+    at.follow(Order(2, (ZONE,), FRUGAL))
+    assert answers(at, NOBODY, 3) == [None] * 3
+    at.follow(Order(3, (ZONE,), replace(FRUGAL, rates=replace(FRUGAL.rates, unprepared_per_s=3.0))))
+    assert answers(at, NOBODY, 4).count(None) == 1
+
+
 @pytest.mark.parametrize("name", ["files.fs.corp.example", "no.fs.corp.example"])
 def test_a_required_cookie_is_required_whatever_the_way(name: str) -> None:
     at = desk(replace(LOCAL, cookie_secrets=(SECRET,), cookie_required=True))
