@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.agent import answers
+from edge.agent import answers, systemd
 from edge.config import Config
 from edge.dns.server import Workers
 from edge.errors import ConfigError
@@ -37,7 +37,8 @@ def wake(config: Config, path: Path) -> Awake:
     refuse_unknown_nodes(config, loaded)
     live = {name: each.assignment for name, each in loaded.items() if each.assignment}
     listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
-    workers = Workers(listen, config.dns.workers, answers.dns_policy(config), config.agent.state_dir)
+    policy, passed = answers.dns_policy(config), systemd.passed_sockets()
+    workers = Workers(listen, config.dns.workers, policy, config.agent.state_dir, passed)
     workers.start(answers.zone(config, live))
     return Awake(config, path, clock, store, records, loaded, workers)
 

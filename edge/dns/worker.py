@@ -7,7 +7,7 @@ It has no credentials and no event loop, only one thread that turns packets into
     TCP readable       a small bite of one connection: nobody's stream holds up the UDP port or a neighbour
 
 When the controller is gone (EOF on the channel) it goes on answering what it knew, until a newer generation of workers
-has taken over (`edge.dns.roll`). Then it empties its sockets and ends.
+has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those that others read too it leaves to them.
 """
 
 import selectors
@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
+from edge.dns.cage import enter
 from edge.dns.counters import Tally
 from edge.dns.desk import Desk
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
@@ -39,10 +40,13 @@ class Worker:
         self._udp = [udp_port(port, self._desk) for port in udp]
         self._listeners = [socket.socket(fileno=fd) for fd in legacy.tcp]
         self._tcp = TcpPort(self._selector, self._desk)
-        self._acknowledge(order)
+        self._shared = legacy.shared
+        self._order = order
 
     def run(self) -> None:
         self._watch_all()
+        self._desk.tally.caged(enter())
+        self._acknowledge(self._order)
         while not (self._orphaned and self._place.retired()):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
@@ -84,9 +88,11 @@ class Worker:
 
     def _leave(self) -> None:
         for port in self._udp:
-            port.close()
+            if port.socket.fileno() not in self._shared:
+                port.close()
         for listener in self._listeners:
-            self._tcp.close(listener)
+            if listener.fileno() not in self._shared:
+                self._tcp.close(listener)
         self._tcp.finish()
 
 
