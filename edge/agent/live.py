@@ -406,7 +406,8 @@ def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:
 
 
 async def live(awake: Awake, leaving: threading.Event) -> int:
-    """Runs the agent until SIGTERM, SIGINT or SIGUSR1, or not at all if `leaving` is set by now. Returns the exit status.
+    """Runs the agent until SIGTERM, SIGINT or SIGUSR1, or not at all if `leaving` is set by now. Returns the exit
+    status.
 
     A control socket or metrics port that can't be opened is told, and done without.
     """

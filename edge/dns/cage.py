@@ -73,7 +73,7 @@ def enter() -> tuple[bool, ...]:
 
 
 def _holds(shut: Callable[[_Libraries], None], libraries: _Libraries) -> bool:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # the latter is setrlimit's
         shut(libraries)
         return True
     return False

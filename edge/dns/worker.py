@@ -27,6 +27,7 @@ from edge.dns.tcp import TcpPort
 from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
 
 
 class Worker:
@@ -89,11 +90,21 @@ class Worker:
     def _leave(self) -> None:
         for port in self._udp:
             if port.socket.fileno() not in self._shared:
+                _withdraw(port.socket)
                 port.close()
         for listener in self._listeners:
             if listener.fileno() not in self._shared:
                 self._tcp.close(listener)
         self._tcp.finish()
+
+
+def _withdraw(udp: socket.socket) -> None:
+    """Nothing new comes, what has come can still be answered: the kernel has other sockets for whom we aren't connected
+    to, and we connect to ourselves.
+    """
+    host, port = udp.getsockname()[:2]
+    with suppress(OSError):
+        udp.connect((LOOPBACK.get(host, host), port))
 
 
 def _receive(channel: socket.socket) -> bytes:
