@@ -27,22 +27,13 @@ FILE_RIGHTS = (13, 14, 15, 15)  # how many Landlock's versions know; 16 from ver
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM  # <seccomp.h>
 EQUAL, MASKED = 4, 7
 PROT_EXEC = 4
+MACHINES = ("x86_64", "aarch64")  # whose calls FREE_CALLS has; others have more, or other arguments
 
 FREE_CALLS = (
     *("recvfrom", "recvmsg", "recvmmsg", "sendto", "sendmsg", "sendmmsg", "accept", "accept4", "shutdown", "close"),
     *("connect", "getsockname", "getpeername", "getsockopt", "setsockopt"),
-    *(
-        "epoll_wait",
-        "epoll_pwait",
-        "epoll_pwait2",
-        "epoll_ctl",
-        "poll",
-        "ppoll",
-        "read",
-        "pread64",
-        "fstat",
-        "newfstatat",
-    ),
+    *("epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_ctl", "poll", "ppoll"),
+    *("read", "pread64", "fstat", "newfstatat"),
     *("brk", "munmap", "mremap", "madvise", "futex", "getrandom", "getpid", "gettid", "restart_syscall"),
     *("clock_gettime", "clock_nanosleep", "gettimeofday"),
     *("rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "exit", "exit_group"),
@@ -120,8 +111,8 @@ def _landlock(libraries: _Libraries) -> None:
 
 def _seccomp(libraries: _Libraries) -> None:
     library = libraries.seccomp
-    if library is None:
-        raise OSError(errno.ENOENT, "no libseccomp")
+    if library is None or os.uname().machine not in MACHINES:
+        raise OSError(errno.ENOSYS, "no libseccomp, or none whose calls are known")
     library.seccomp_init.restype = ctypes.c_void_p
     context = ctypes.c_void_p(library.seccomp_init(REFUSE))
     for name, comparisons in _allowed():

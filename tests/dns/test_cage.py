@@ -14,6 +14,7 @@ from textwrap import dedent
 
 import pytest
 
+from edge.dns import server
 from edge.dns.cage import NOBODY, PARTS
 from edge.dns.guard import TcpLimits
 from edge.dns.rates import Rates
@@ -173,6 +174,11 @@ async def test_a_caged_worker_that_is_killed_has_a_caged_successor(tmp_path: Pat
         while member.process is victim or not member.acknowledged:
             assert address(await asyncio.to_thread(ask, port)) == "10.0.1.10"
         assert_caged(member.process.pid, parts)
+
+
+def test_what_does_not_hold_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    server._tell_cage({"user": True, "landlock": False, "seccomp": False})
+    assert "not confined by landlock, seccomp" in caplog.text
 
 
 def test_what_systemd_lends_for_port_53_is_not_kept() -> None:

@@ -5,19 +5,25 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
+from time import monotonic
 
 import pytest
 
 from edge.dns import ports
+from edge.dns.message import Qtype
 from edge.dns.ports import Passed, Ports
 from edge.dns.server import Workers
 from edge.errors import ConfigError
-from tests.dns.samples import ZONE
+from tests.dns.samples import FILES, ZONE, packet
 from tests.dns.test_server import (
     LOOPBACK,
+    MOVED,
+    PATIENCE_S,
     address,
     ask,
     ask_tcp,
@@ -25,6 +31,7 @@ from tests.dns.test_server import (
     controller,
     everybody_says,
     free_port,
+    lives,
     orphans,
     pids,
     running,
@@ -194,3 +201,62 @@ async def test_a_worker_that_hangs_is_ended_all_the_same(tmp_path: Path, monkeyp
     async with running(tmp_path, free_port()) as workers:
         os.kill(pids(workers)[0], signal.SIGSTOP)
     assert workers._members[0].process.returncode == -signal.SIGKILL
+
+
+UNASSIGNED = replace(ZONE, services=(replace(FILES, addresses=(), node=None, epoch=None),))
+
+
+@asynccontextmanager
+async def knowing_nothing(port: int, state_dir: Path) -> AsyncIterator[Workers]:
+    workers = Workers([("127.0.0.1", port)], 2, LOOPBACK, state_dir)
+    workers.start(UNASSIGNED)
+    supervising = asyncio.create_task(workers.supervise())
+    try:
+        yield workers
+    finally:
+        supervising.cancel()
+        await workers.stop()
+
+
+async def test_a_generation_without_an_assignment_leaves_the_port_to_the_one_that_has_it(tmp_path: Path) -> None:
+    """As when the store was lost and its workers live on: half of the askers would meet silence."""
+    port = free_port()
+    with orphans(port, tmp_path) as left:
+        async with knowing_nothing(port, tmp_path) as workers, asyncio.timeout(PATIENCE_S):
+            await workers.answering()
+            assert await everybody_says(port) == {"10.0.1.10"}
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(workers.published(), 0.3)
+            workers.publish(UNASSIGNED)
+            assert all(map(lives, left))
+            workers.publish(MOVED)
+            await workers.published()
+            await workers.alone()
+            assert await everybody_says(port) == {"10.0.2.10"}
+
+
+async def test_a_generation_without_an_assignment_takes_the_port_that_nobody_answers(tmp_path: Path) -> None:
+    port = free_port()
+    with orphans(port, tmp_path) as left:
+        async with knowing_nothing(port, tmp_path) as workers, asyncio.timeout(PATIENCE_S):
+            for pid in left:
+                os.kill(pid, signal.SIGKILL)
+            await workers.published()
+            assert (await asyncio.to_thread(ask, port, packet("fs.corp.example", Qtype.SOA))).header.aa
+
+
+async def test_how_long_a_killed_worker_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its sibling answers meanwhile, and nothing that was counted is lost."""
+    monkeypatch.setattr("edge.dns.server.EARLY_DEATH_S", 0.0)
+    port, took_ms = free_port(), []
+    async with running(tmp_path, port, count=2) as workers:
+        await everybody_says(port)
+        counted = workers.counters().queries["A", "NOERROR", "udp"]
+        member = workers._members[0]
+        for _ in range(20):
+            began_s, victim = monotonic(), member.process
+            victim.kill()
+            await until(lambda victim=victim: member.process is not victim and member.acknowledged)
+            took_ms.append((monotonic() - began_s) * 1000)
+        assert workers.counters().queries["A", "NOERROR", "udp"] == counted
+    print(f"a killed worker's successor answers after {median(took_ms):.0f} ms, at most {max(took_ms):.0f} ms")
