@@ -65,6 +65,8 @@ def test_the_demo_is_what_the_documents_say() -> None:
 
 # --- systemd ----------------------------------------------------------------------------------------------------------
 
+SOCKET = (ROOT / "deploy" / "edge.socket").read_text()
+
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
@@ -75,9 +77,22 @@ def unit(tmp_path: Path) -> Path:
     return path
 
 
-def test_systemd_accepts_the_unit(unit: Path) -> None:
-    done = run("systemd-analyze", "verify", unit)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_systemd_accepts_the_units(unit: Path) -> None:
+    port = unit.with_suffix(".socket")
+    port.write_text(SOCKET)
+    for each in (unit, port):
+        done = run("systemd-analyze", "verify", each)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_socket_unit_has_both_kinds_of_an_examples_addresses() -> None:
+    listen = load(ROOT / "config" / "multi-az-route53.toml").dns.listen
+    for kind in ("Datagram", "Stream"):
+        assert re.findall(rf"(?m)^Listen{kind}=(.*)", SOCKET) == list(map(str, listen))
+
+
+def test_a_busy_or_failed_start_never_closes_the_port() -> None:
+    assert {"TriggerLimitIntervalSec=0", "ReusePort=no", "BindIPv6Only=ipv6-only"} <= set(SOCKET.splitlines())
 
 
 def test_the_unit_is_well_confined(unit: Path) -> None:
@@ -92,6 +107,7 @@ def unit_lines() -> list[str]:
 
 
 def test_a_restart_of_the_controller_spares_the_dns_workers() -> None:
+    assert "RestartKillSignal=SIGUSR1" in unit_lines()
     assert {"KillMode=process", "Type=notify", "Restart=always", "StartLimitIntervalSec=0"} <= set(unit_lines())
 
 

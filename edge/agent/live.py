@@ -74,7 +74,7 @@ class Live:
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._views = Views(self._reading_threads)
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.crashed = False
+        self.crashed = self.handing_over = False
         self._look_again = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._probing_began = False
@@ -96,6 +96,7 @@ class Live:
         async with asyncio.TaskGroup() as self._group:
             self._group.create_task(self._until_fault())
             self._group.create_task(self._awake.workers.supervise())
+            self._group.create_task(self._tell_ready())
             self._group.create_task(self._again_and_again(self._pet))
             await self._warm()
             self._probing_began = True
@@ -108,6 +109,10 @@ class Live:
         while True:
             await act()
             await asyncio.sleep(TICK_S)
+
+    async def _tell_ready(self) -> None:
+        await self._awake.workers.answering()
+        notify("READY=1")
 
     async def _until_fault(self) -> None:
         await self._fault
@@ -126,11 +131,11 @@ class Live:
             await asyncio.wait_for(asyncio.shield(warming), WARM_S)
 
     async def stop(self) -> None:
-        """After a crash the workers answer on, until the next controller's own have taken over."""
+        """After a crash, and where a successor is announced, the workers answer on until its own have taken over."""
         for probing in self._probing.values():
             probing.cancel()
         await asyncio.gather(*(driver.stop() for driver in self._drivers.values()))
-        if self.crashed:
+        if self.crashed or self.handing_over:
             self._awake.workers.detach()
         else:
             await self._awake.workers.stop()
@@ -402,7 +407,8 @@ def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:
 
 
 async def live(awake: Awake, leaving: threading.Event) -> int:
-    """Runs the agent until SIGTERM or SIGINT, or not at all if `leaving` is set by now. Returns the exit status.
+    """Runs the agent until SIGTERM, SIGINT or SIGUSR1, or not at all if `leaving` is set by now. Returns the exit
+    status.
 
     A control socket or metrics port that can't be opened is told, and done without.
     """
@@ -423,7 +429,6 @@ async def live(awake: Awake, leaving: threading.Event) -> int:
                 log.error("the agent goes on without it: %s", error)  # noqa: TRY400 what matters is the reason
         running = asyncio.create_task(agent.run())
         running.add_done_callback(lambda _: ended.set())
-        notify("READY=1")
         await ended.wait()
         notify("STOPPING=1")
         agent.crashed = running.done()
@@ -449,6 +454,11 @@ def _on_signals(agent: Live, ended: asyncio.Event) -> None:
         reloads.add(task)
         task.add_done_callback(ended_reload)
 
+    def hand_over() -> None:
+        agent.handing_over = True
+        ended.set()
+
+    loop.add_signal_handler(signal.SIGUSR1, hand_over)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, reload)

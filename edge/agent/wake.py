@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.agent.answers import dns_policy
+from edge.agent.systemd import passed_sockets
 from edge.agent.zones import zones
 from edge.config import Config
 from edge.dns.server import Workers
@@ -38,7 +39,7 @@ def wake(config: Config, path: Path) -> Awake:
     refuse_unknown_nodes(config, loaded)
     live = {name: each.assignment for name, each in loaded.items() if each.assignment}
     listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
-    workers = Workers(listen, config.dns.workers, dns_policy(config), config.agent.state_dir)
+    workers = Workers(listen, config.dns.workers, dns_policy(config), config.agent.state_dir, passed_sockets())
     workers.start(zones(config, live))
     return Awake(config, path, clock, store, records, loaded, workers)
 

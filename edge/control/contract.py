@@ -31,6 +31,9 @@ class DnsCounts(Protocol):
     @property
     def response_s(self) -> float: ...
 
+    @property
+    def cage(self) -> Mapping[str, bool]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class ViewSnapshot:

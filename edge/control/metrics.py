@@ -206,7 +206,9 @@ def _dns(counts: DnsCounts, bounds_s: Sequence[float]) -> Iterator[Metric]:
     buckets = list(zip(bounds, map(float, accumulate(counts.responses)), strict=True))
     response = HistogramMetricFamily("edge_dns_response_seconds", "Time of a sample of the answers.")
     response.add_metric((), buckets, counts.response_s)
+    cage: list[Sample] = [((part,), holds) for part, holds in counts.cage.items()]
     yield from (queries, dropped, events, response)
+    yield _gauge("edge_dns_worker_cage", "1 for what confines every DNS worker.", cage, "part")
 
 
 def _gauge(name: str, text: str, samples: Sequence[Sample], *labels: str) -> Metric:

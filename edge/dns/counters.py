@@ -4,7 +4,7 @@ One memfd a worker, of unsigned 64-bit slots. Only its worker writes it, one ali
 keeps it across a worker's death, so that no sum ever falls.
 
     queries[qtype][rcode][transport] | dropped[reason] | events[event] | response time: buckets, ns
-    | zone: sequence, monotonic ns
+    | zone: sequence, monotonic ns | cage[part]
 """
 
 import mmap
@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edge.dns.cage import PARTS
 from edge.dns.message import Drop, Event, Qtype, Rcode, Transport
 
 QTYPES = (Qtype.A, Qtype.AAAA, Qtype.SOA, Qtype.NS, Qtype.TXT)
@@ -31,7 +32,8 @@ _BUCKETS = _EVENTS + len(EVENTS)
 _RESPONSE_NS = _BUCKETS + len(BUCKETS_S) + 1
 _SEQUENCE = _RESPONSE_NS + 1
 _SWAPPED_NS = _SEQUENCE + 1
-SLOTS = _SWAPPED_NS + 1
+_CAGE = _SWAPPED_NS + 1
+SLOTS = _CAGE + len(PARTS)
 OTHER = "other"
 
 
@@ -48,7 +50,7 @@ def drop_slot(reason: Drop) -> int:
 class Counters:
     """`queries`: by qtype, rcode and transport. `responses`: how many of the timed ones (one of up to 64) fell into
     each bucket, the last one without bound, `response_s` their sum. `zone_sequence` and `zone_swapped_ns`
-    (CLOCK_MONOTONIC): of the worker that is furthest behind.
+    (CLOCK_MONOTONIC): of the worker that is furthest behind. `cage`: whether each part holds in every worker.
     """
 
     queries: dict[tuple[str, str, str], int]
@@ -58,6 +60,7 @@ class Counters:
     response_s: float
     zone_sequence: int
     zone_swapped_ns: int
+    cage: dict[str, bool]
 
 
 class Tally:
@@ -87,6 +90,10 @@ class Tally:
         self.slots[_SEQUENCE] = sequence
         self.slots[_SWAPPED_NS] = now_ns
 
+    def caged(self, held: Sequence[bool]) -> None:
+        for index, holds in enumerate(held):
+            self.slots[_CAGE + index] = holds
+
 
 def total(tallies: Sequence[Tally]) -> Counters:
     sums = [sum(column) for column in zip(*(tally.slots for tally in tallies), strict=True)]
@@ -98,6 +105,7 @@ def total(tallies: Sequence[Tally]) -> Counters:
         response_s=sums[_RESPONSE_NS] / 1e9,
         zone_sequence=min(tally.slots[_SEQUENCE] for tally in tallies),
         zone_swapped_ns=min(tally.slots[_SWAPPED_NS] for tally in tallies),
+        cage={part: all(tally.slots[_CAGE + index] for tally in tallies) for index, part in enumerate(PARTS)},
     )
 
 

@@ -16,7 +16,9 @@ ORDER_MAX_BYTES = 200_000  # one message has to fit the socket's buffer, 212,992
 
 @dataclass(frozen=True, slots=True)
 class Legacy:
-    """The file descriptors that a worker inherits, and its generation."""
+    """The file descriptors that a worker inherits, and its generation. `shared`: those of `udp` and `tcp` that others
+    read too.
+    """
 
     channel: int
     counters: int
@@ -24,6 +26,7 @@ class Legacy:
     generation: int
     udp: tuple[int, ...]
     tcp: tuple[int, ...]
+    shared: tuple[int, ...]
 
     def descriptors(self) -> tuple[int, ...]:
         return (self.channel, self.counters, self.roll, *self.udp, *self.tcp)
@@ -34,7 +37,7 @@ class Legacy:
     @classmethod
     def from_json(cls, text: str) -> "Legacy":
         fields = json.loads(text)
-        return cls(**{**fields, "udp": tuple(fields["udp"]), "tcp": tuple(fields["tcp"])})
+        return cls(**{**fields, **{key: tuple(fields[key]) for key in ("udp", "tcp", "shared")}})
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ class Roll:
     def retire_older(self) -> None:
         os.pwrite(self.fd, NUMBERS.pack(self.generation, self.generation), 0)
 
+    def retire_all(self) -> None:
+        os.pwrite(self.fd, NUMBERS.pack(self.generation, self.generation + 1), 0)
+
     def older_live(self) -> bool:
         free = _lock(self.fd, start=0, length=self.generation)
         if free:

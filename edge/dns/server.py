@@ -3,9 +3,11 @@
     start()      binds, starts workers, gives them the first zone; no event loop needed, the first answer comes at once
     supervise()  runs for as long as the agent: restarts the dead, hears acknowledgements, retires older generations
     publish()    one whole new zone for everybody; published() waits until everybody answers from it
-    stop()       ends the workers          detach()  leaves them answering, for the next controller to replace
+    stop()       ends the workers, once they have answered what has arrived
+    detach()     leaves them answering, for the next controller to replace
 
 The sockets belong to the controller too: what arrives while a worker is dead waits in its socket for the next one.
+A generation that has nothing to answer yet stays off the port for as long as an older one answers there.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ import logging
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -22,12 +24,11 @@ from edge.dns.answer import prepare
 from edge.dns.counters import Counters, Tally, total
 from edge.dns.guard import Guard, Policy
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
+from edge.dns.ports import Address, Passed, Ports
 from edge.dns.roll import Roll
 from edge.dns.site import Site
 from edge.dns.udp import NATIVE
-from edge.dns.wildcard import ask_where_sent, is_wildcard
 from edge.dns.zone import Zone
-from edge.errors import ConfigError
 
 ROLL_FILE = "dns-workers"
 TICK_S = 0.05
@@ -38,28 +39,29 @@ RESTART_PAUSES_S = (
     0.5,
     2.0,
 )  # before the first, second, ... restart in a row: the first costs nobody a query
-RECEIVE_BUFFER_BYTES = (
-    4 << 20
-)  # holds some 5,000 queries while a worker is started anew; the kernel caps it at rmem_max
-BACKLOG = 256
+LAST_WORDS_S = 2.0  # for a worker to answer what has arrived; an agent has 5 s to end
 SEQUENCE_MAX = 2**53
 
-Address = tuple[str, int]
 log = logging.getLogger(__name__)
 
 
 class Member:
     """One worker as the controller sees it: sockets and counters, which outlive it, and its present process."""
 
-    def __init__(self, listen: Sequence[Address], roll: Roll) -> None:
+    def __init__(self, ports: Ports, roll: Roll) -> None:
         self.tally = Tally.create()
         self.acknowledged = 0
         self.alive = False
+        self._ports = ports
         self._roll = roll
-        self._udp = [_bind(address, socket.SOCK_DGRAM) for address in listen]
-        self._tcp = [_bind(address, socket.SOCK_STREAM) for address in listen]
+        self._udp: list[socket.socket] = []
+        self._tcp: list[socket.socket] = []
         self._failures = 0
         self._due_s = 0.0
+
+    def bind(self, *, alone: bool) -> None:
+        self._udp = self._ports.bind(socket.SOCK_DGRAM, alone=alone)
+        self._tcp = self._ports.bind(socket.SOCK_STREAM, alone=alone)
 
     def spawn(self) -> None:
         self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -94,6 +96,14 @@ class Member:
         self._failures = self._failures + 1 if monotonic() < self._started_s + EARLY_DEATH_S else 1
         self._due_s = monotonic() + RESTART_PAUSES_S[min(self._failures, len(RESTART_PAUSES_S)) - 1]
 
+    def dismiss(self) -> None:
+        """Lets a retired worker end by itself."""
+        if self.alive:
+            self.channel.close()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(LAST_WORDS_S)
+            self.bury()
+
     def put_off(self) -> None:
         self.channel.close()
         self._failures += 1
@@ -104,51 +114,64 @@ class Member:
 
     def let_go(self) -> None:
         """Our copies only: a living worker keeps its own."""
-        for owned in (self.channel, *self._udp, *self._tcp):
+        if self.alive:
+            self.channel.close()
+        for owned in (*self._udp, *self._tcp):
             owned.close()
 
     def _legacy(self, channel: socket.socket) -> Legacy:
+        udp, tcp = map(self._ports.shared, (socket.SOCK_DGRAM, socket.SOCK_STREAM))
         return Legacy(
             channel=channel.fileno(),
             counters=self.tally.fd,
             roll=self._roll.fd,
             generation=self._roll.generation,
-            udp=tuple(port.fileno() for port in self._udp),
-            tcp=tuple(listener.fileno() for listener in self._tcp),
+            udp=_descriptors(udp + self._udp),
+            tcp=_descriptors(tcp + self._tcp),
+            shared=_descriptors(udp + tcp),
         )
 
 
 class Workers:
-    """ConfigError for addresses that can't be bound, RefusedError while another agent has the state directory."""
+    """ConfigError for addresses that can't be bound, RefusedError while another agent has the state directory.
 
-    def __init__(self, listen: Sequence[Address], count: int, policy: Policy, state_dir: Path) -> None:
-        self._listen = listen
+    `passed`: sockets that the service manager has bound for us.
+    """
+
+    def __init__(
+        self, listen: Sequence[Address], count: int, policy: Policy, state_dir: Path, passed: Iterable[Passed] = ()
+    ) -> None:
+        self._ports = Ports(listen, passed)
         self._count = count
         self._roll_path = state_dir / ROLL_FILE
         self._policy = policy
         self._members: list[Member] = []
-        self._retired = False
+        self._opened = self._retired = False
         self._heard = asyncio.Event()
 
     def start(self, zones: Zone | Sequence[Zone]) -> None:
         self._order = _checked(Order(1, _several(zones), self._policy))
         self._roll = Roll(self._roll_path)
         log.info("UDP is answered %s", "natively" if NATIVE else "in Python: the native module was not built")
-        self._members = [Member(self._listen, self._roll) for _ in range(self._count)]
+        self._members = [Member(self._ports, self._roll) for _ in range(self._count)]
+        if self._withheld():
+            log.warning("no assignment is known: an older generation of DNS workers answers on until there is one")
+            return
+        self._open()
         for member in self._members:
             self._spawn(member)
 
     async def supervise(self) -> None:
         """Until cancelled, which is to be done before `stop` and `detach`."""
         loop = asyncio.get_running_loop()
-        for member in self._members:
+        for member in filter(_is_alive, self._members):
             loop.add_reader(member.channel, self._hear, member)
         try:
             while True:
                 self._tick()
                 await asyncio.sleep(TICK_S)
         finally:
-            for member in filter(lambda member: member.alive, self._members):
+            for member in filter(_is_alive, self._members):
                 loop.remove_reader(member.channel)
 
     def publish(self, zones: Zone | Sequence[Zone], policy: Policy | None = None) -> None:
@@ -164,6 +187,11 @@ class Workers:
             self._heard.clear()
             await self._heard.wait()
 
+    async def answering(self) -> None:
+        """As `published`; at once while an older generation answers in our place."""
+        if self._opened:
+            await self.published()
+
     async def alone(self) -> None:
         """No worker of an earlier controller answers any more. Needs `supervise` to run."""
         while self._roll.older_live():  # noqa: ASYNC110 - other processes' locks raise no event
@@ -173,7 +201,8 @@ class Workers:
         return total([member.tally for member in self._members])
 
     async def stop(self) -> None:
-        await asyncio.gather(*(asyncio.to_thread(member.bury) for member in self._members))
+        self._roll.retire_all()
+        await asyncio.gather(*(asyncio.to_thread(member.dismiss) for member in self._members))
         self.detach()
 
     def detach(self) -> None:
@@ -181,11 +210,27 @@ class Workers:
             member.let_go()
         self._roll.close()
 
+    def _withheld(self) -> bool:
+        """We know no assignment at all, and an older generation may."""
+        services = [service for zone in self._order.zones for service in zone.services]
+        return bool(services) and not any(service.addresses for service in services) and self._roll.older_live()
+
+    def _open(self) -> None:
+        alone = not self._roll.older_live()
+        for member in self._members:
+            member.bind(alone=alone)
+            alone = False
+        self._opened = True
+
     def _spawn(self, member: Member) -> None:
         member.spawn()
         member.tell(self._order)
 
     def _tick(self) -> None:
+        if not self._opened:
+            if self._withheld():
+                return
+            self._open()
         for member in self._members:
             if member.due():
                 self._revive(member)
@@ -193,6 +238,7 @@ class Workers:
         if not self._retired and all(member.acknowledged for member in self._members):
             self._roll.retire_older()
             self._retired = True
+            _tell_cage(self.counters().cage)
 
     def _hear(self, member: Member) -> None:
         if member.hear():
@@ -212,7 +258,18 @@ class Workers:
             log.error("a DNS worker can't be started: %s", error.strerror)  # noqa: TRY400 what matters is the reason
             return
         asyncio.get_running_loop().add_reader(member.channel, self._hear, member)
-        log.warning("DNS worker started again as %d", member.process.pid)
+        log.warning("DNS worker started as %d", member.process.pid)
+
+
+def _is_alive(member: Member) -> bool:
+    return member.alive
+
+
+def _tell_cage(cage: Mapping[str, bool]) -> None:
+    if missing := [part for part, holds in cage.items() if not holds]:
+        log.warning("the DNS workers are not confined by %s: this host does not allow or have it", ", ".join(missing))
+    else:
+        log.info("the DNS workers are confined by %s", ", ".join(cage))
 
 
 def _several(zones: Zone | Sequence[Zone]) -> tuple[Zone, ...]:
@@ -234,30 +291,8 @@ def _checked(order: Order) -> Order:
     return order
 
 
-def _bind(address: Address, kind: socket.SocketKind) -> socket.socket:
-    host, port = address
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
-    _set_options(bound)
-    if is_wildcard(host) and kind is socket.SOCK_DGRAM:
-        ask_where_sent(bound)
-    try:
-        bound.bind(address)
-    except OSError as error:
-        bound.close()
-        raise ConfigError([f"dns.listen: {host} port {port}: {error.strerror}"]) from error
-    if kind is socket.SOCK_STREAM:
-        bound.listen(BACKLOG)
-    return bound
-
-
-def _set_options(unbound: socket.socket) -> None:
-    unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    if unbound.family is socket.AF_INET6:
-        unbound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    if unbound.type is socket.SOCK_STREAM:
-        unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over connections in TIME_WAIT
-    else:
-        unbound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+def _descriptors(sockets: Iterable[socket.socket]) -> tuple[int, ...]:
+    return tuple(each.fileno() for each in sockets)
 
 
 def _run(legacy: Legacy) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ It has no credentials and no event loop, only one thread that turns packets into
     TCP readable       a small bite of one connection: nobody's stream holds up the UDP port or a neighbour
 
 When the controller is gone (EOF on the channel) it goes on answering what it knew, until a newer generation of workers
-has taken over (`edge.dns.roll`). Then it empties its sockets and ends.
+has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those that others read too it leaves to them.
 """
 
 import selectors
@@ -18,6 +18,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
+from edge.dns.cage import enter
 from edge.dns.counters import Tally
 from edge.dns.desk import Desk
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
@@ -26,6 +27,7 @@ from edge.dns.tcp import TcpPort
 from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
 
 
 class Worker:
@@ -39,10 +41,13 @@ class Worker:
         self._udp = [udp_port(port, self._desk) for port in udp]
         self._listeners = [socket.socket(fileno=fd) for fd in legacy.tcp]
         self._tcp = TcpPort(self._selector, self._desk)
-        self._acknowledge(order)
+        self._shared = legacy.shared
+        self._order = order
 
     def run(self) -> None:
         self._watch_all()
+        self._desk.tally.caged(enter())
+        self._acknowledge(self._order)
         while not (self._orphaned and self._place.retired()):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
@@ -84,10 +89,22 @@ class Worker:
 
     def _leave(self) -> None:
         for port in self._udp:
-            port.close()
+            if port.socket.fileno() not in self._shared:
+                _withdraw(port.socket)
+                port.close()
         for listener in self._listeners:
-            self._tcp.close(listener)
+            if listener.fileno() not in self._shared:
+                self._tcp.close(listener)
         self._tcp.finish()
+
+
+def _withdraw(udp: socket.socket) -> None:
+    """Nothing new comes, what has come can still be answered: the kernel has other sockets for whom we aren't connected
+    to, and we connect to ourselves.
+    """
+    host, port = udp.getsockname()[:2]
+    with suppress(OSError):
+        udp.connect((LOOPBACK.get(host, host), port))
 
 
 def _receive(channel: socket.socket) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.control.metrics import Metrics
+from edge.dns.cage import PARTS
 from edge.dns.counters import BUCKETS_S, slot
 from edge.dns.message import Drop, Qtype, Rcode
 from edge.errors import Fault
@@ -24,7 +25,7 @@ PROMISED = {
     "edge_hold", "edge_node_health", "edge_probe_seconds_bucket", "edge_probe_failures_total", "edge_path_up",
     "edge_view_agrees", "edge_disagreement_seconds", "edge_answer_age_seconds", "edge_lease_held", "edge_store_up",
     "edge_aws_call_seconds_bucket", "edge_aws_errors_total", "edge_credentials_expiry_seconds",
-    "edge_dns_queries_total", "edge_dns_dropped_total", "edge_dns_response_seconds_bucket",
+    "edge_dns_queries_total", "edge_dns_dropped_total", "edge_dns_worker_cage", "edge_dns_response_seconds_bucket",
     "edge_config_reload_success",
 }  # fmt: skip
 
@@ -192,11 +193,13 @@ def test_what_the_dns_workers_count() -> None:
     desk = Bench(world())
     desk.tally.slots[slot(Qtype.A, Rcode.NOERROR)] += 5
     desk.tally.dropped(Drop.DENIED)
+    desk.tally.caged([part == "user" for part in PARTS])
     for took_us in (7, 8, 150, 50_000):
         desk.tally.took(took_us * 1000)
     found = samples(metrics(desk))
     assert of(found, "edge_dns_queries_total", "A", "NOERROR", "udp") == 5
     assert of(found, "edge_dns_queries_total", "A", "NOERROR", "tcp") == 0
+    assert {part: of(found, "edge_dns_worker_cage", part) for part in PARTS} == {part: part == "user" for part in PARTS}
     assert sum(value for (name, _), value in found.items() if name == "edge_dns_dropped_total") == 1
     bounds = ("5e-06", "1e-05", "0.0001", "0.0002", "0.01", "+Inf")
     assert [of(found, "edge_dns_response_seconds_bucket", bound) for bound in bounds] == [0, 2, 2, 3, 3, 4]

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from dnslib import DNSRecord
 from edge.dns import orders, server
 from edge.dns.guard import Deny, Policy
 from edge.dns.message import Qtype
+from edge.dns.ports import Passed
 from edge.dns.server import Workers
 from edge.dns.zone import Zone
 from edge.errors import ConfigError, RefusedError
@@ -53,8 +54,9 @@ async def running(
     zone: Zone = ZONE,
     host: str = "127.0.0.1",
     policy: Policy = LOOPBACK,
+    passed: Iterable[Passed] = (),
 ) -> AsyncIterator[Workers]:
-    workers = Workers([(host, port)], count, policy, state_dir)
+    workers = Workers([(host, port)], count, policy, state_dir, passed)
     workers.start(zone)
     supervising = asyncio.create_task(workers.supervise())
     try:
