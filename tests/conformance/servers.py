@@ -9,9 +9,9 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
@@ -20,7 +20,7 @@ from typing import NamedTuple
 from edge.dns.guard import Policy
 from edge.dns.server import Workers
 from tests.conformance.wire import T, query
-from tests.conformance.zone import APEX, ZONES, master_file
+from tests.conformance.zone import APEX, CHILD, ZONES, master_file
 
 HOST = "127.0.0.1"
 START_S = 30.0
@@ -46,7 +46,8 @@ BIND = Config(
     """
 options {{ directory "{home}"; listen-on port {port} {{ {host}; }}; listen-on-v6 {{ none; }}; recursion no;
   pid-file none; session-keyfile "{home}/session.key"; managed-keys-directory "{home}"; allow-transfer {{ none; }};
-  dnssec-validation no; notify no; tcp-initial-timeout 50; tcp-idle-timeout 50; server-id "peer"; }};
+  dnssec-validation no; notify no; check-names primary ignore;
+  tcp-initial-timeout 50; tcp-idle-timeout 50; server-id "peer"; }};
 controls {{ }};
 {zones}
 """,
@@ -115,10 +116,13 @@ options => {{ listen => [ "{host}:{port}" ], udp_threads => {threads}, tcp_threa
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    """`variants`: the same server as others may have configured it; see `tests.conformance.variants`."""
+
     name: str
     host: str
     port: int
     pids: tuple[int, ...]
+    variants: Mapping[str, "Server"] = field(default_factory=dict, compare=False)
 
 
 Start = Callable[[Path, int], Iterator[Server]]
@@ -135,17 +139,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def edge(home: Path, workers: int = 1) -> Iterator[Server]:
+def edge(home: Path, workers: int = 1, policy: Policy = POLICY, hosts: Sequence[str] = (HOST,)) -> Iterator[Server]:
     """A real controller's side, its loop in a thread: the workers are processes of their own."""
     port, loop = free_port(), asyncio.new_event_loop()
-    side = Workers([(HOST, port)], workers, POLICY, home)
+    side = Workers([(host, port) for host in hosts], workers, policy, home)
     side.start(ZONES)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     supervising = asyncio.run_coroutine_threadsafe(side.supervise(), loop)
     try:
         asyncio.run_coroutine_threadsafe(side.published(), loop).result(START_S)
-        yield Server("edge", HOST, port, tuple(member.process.pid for member in side._members))
+        yield Server("edge", hosts[0], port, tuple(member.process.pid for member in side._members))
     finally:
         supervising.cancel()
         asyncio.run_coroutine_threadsafe(side.stop(), loop).result(START_S)
@@ -179,7 +183,8 @@ def gdnsd(home: Path, threads: int = 1) -> Iterator[Server]:
     _configured(home, GDNSD, port, threads)
     (home / "zones").mkdir()
     for zone in ZONES:
-        (home / zone.name).rename(home / "zones" / zone.name)
+        if zone.name != CHILD:  # it takes no zone below another
+            (home / zone.name).rename(home / "zones" / zone.name)
     yield from run_server("gdnsd", ["gdnsd", "-c", str(home), "start"], home, port)
 
 
