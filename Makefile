@@ -27,8 +27,10 @@ lab: debian .venv/dev-ready
 bench: debian .venv/dev-ready
 	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5)
 
+# For SECONDS (60), or until PACKETS; ENGINE=atheris is guided by coverage.
 fuzz: .venv/dev-ready
-	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
+	$(if $(filter atheris,$(ENGINE)),$(BIN)/pip install -q -e '.[fuzz]')
+	$(BIN)/python -m tests.fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(if $(PACKETS),--packets $(PACKETS)) $(if $(ENGINE),--engine $(ENGINE))
 
 # The protocol check by rules on edge and four peers, and 100,000 questions to edge, NSD and Knot.
 conformance: debian .venv/dev-ready

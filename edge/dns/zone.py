@@ -184,6 +184,8 @@ class Tree:
             raise ValueError(f"zone {zone.name}: the record {record.name} {record.qtype} belongs to another zone")
         if name in taken:
             raise ValueError(f"zone {zone.name}: {record.name} is a service's or a nameserver's")
+        if b"*" in name:
+            raise ValueError(f"zone {zone.name}: {record.name}: no wildcards (RFC 4592): write each name")
         if record.qtype == "CNAME" and (name == self.apex or len(record.rdata) != 1):
             raise ValueError(f"zone {zone.name}: {record.name}: a CNAME is single, and never at the apex")
 
@@ -232,7 +234,10 @@ def _static(record: StaticRecord) -> Rrset:
         raise ValueError(f"{record.name}: {record.qtype} is none of {', '.join(STATIC)}")
     if not record.rdata:
         raise ValueError(f"{record.name} {record.qtype}: no data")
-    return Rrset(parse_name(record.name), Qtype[record.qtype], record.ttl_s, tuple(map(packed, record.rdata)))
+    rdata = tuple(map(packed, record.rdata))
+    if len(set(rdata)) != len(rdata):  # RFC 2181 section 5
+        raise ValueError(f"{record.name} {record.qtype}: the same data twice")
+    return Rrset(parse_name(record.name), Qtype[record.qtype], record.ttl_s, rdata)
 
 
 def _srv(text: str) -> Rdata:

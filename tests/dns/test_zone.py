@@ -132,6 +132,8 @@ def test_ttls() -> None:
         ({"records": (replace(HOST, name="ns1.fs.corp.example"),)}, "is a service's"),
         ({"records": (replace(HOST, qtype="MX"),)}, "none of A, AAAA"),
         ({"records": (replace(HOST, rdata=()),)}, "no data"),
+        ({"records": (replace(HOST, name="*.fs.corp.example"),)}, "no wildcards"),
+        ({"records": (replace(HOST, qtype="AAAA", rdata=("fd00::1", "FD00:0::1")),)}, "twice"),
         ({"records": (replace(HOST, rdata=("fd00::1",)),)}, "fd00::1"),
         ({"records": (HOST, replace(HOST, name="HOST.fs.corp.example."))}, "written twice"),
         ({"records": (HOST, replace(HOST, qtype="CNAME", rdata=("a.example",)))}, "stands alone"),
