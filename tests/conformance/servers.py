@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from edge.dns.guard import Policy
+from edge.dns.rates import Rates
 from edge.dns.server import Workers
 from tests.conformance.wire import T, query
 from tests.conformance.zone import APEX, ZONE, master_file
@@ -29,6 +30,7 @@ POLICY = Policy(
     cookie_secrets=("e5e973e5a6b2a43f48e7dc849e37bfcf",),
     identity="edge-1",
     version="edge",
+    rates=Rates(unprepared_per_s=0.0),
 )
 
 BIND = """

@@ -15,6 +15,7 @@ from edge.dns.desk import Desk
 from edge.dns.guard import Policy
 from edge.dns.message import Transport
 from edge.dns.orders import Order
+from edge.dns.rates import Rates
 from edge.dns.tcp import Connection
 from tests.conformance.asker import expect, require
 from tests.conformance.wire import BrokenError, Message, read
@@ -34,7 +35,12 @@ class Target:
 
     def __init__(self, amplification: float = 10.0) -> None:
         policy = Policy(
-            ("0.0.0.0/0",), cookie_secrets=(SECRET,), identity="fuzz", version="1", amplification=amplification
+            ("0.0.0.0/0",),
+            cookie_secrets=(SECRET,),
+            identity="fuzz",
+            version="1",
+            amplification=amplification,
+            rates=Rates(unprepared_per_s=0.0),
         )
         order = Order(1, (ZONE,), policy)
         self._ready, self._careful = (Desk(Tally.create(), order) for _ in range(2))
