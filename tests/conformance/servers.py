@@ -18,6 +18,7 @@ from time import monotonic, sleep
 from typing import NamedTuple
 
 from edge.dns.guard import Policy
+from edge.dns.rates import Rates
 from edge.dns.server import Workers
 from tests.conformance.wire import T, query
 from tests.conformance.zone import APEX, CHILD, ZONES, master_file
@@ -30,6 +31,7 @@ POLICY = Policy(
     cookie_secrets=("e5e973e5a6b2a43f48e7dc849e37bfcf",),
     identity="edge-1",
     version="edge",
+    rates=Rates(unprepared_per_s=0.0),
 )
 
 

@@ -4,6 +4,7 @@ import struct
 
 from dnslib import RDMAP, DNSBuffer
 
+from edge.dns.message import Qtype
 from edge.dns.zone import Rrset, ServiceRecord, StaticRecord, Zone
 
 FILES = ServiceRecord("files.fs.corp.example", 0, ("10.0.1.10",), "a", 12)
@@ -24,9 +25,10 @@ def labels(name: str) -> tuple[bytes, ...]:
 
 
 def shown(rrset: Rrset) -> tuple[str, ...]:
-    """The rdata in presentation format, read by dnslib."""
+    """The rdata in presentation format, read by dnslib; a TXT's in one piece and without quotes."""
     wires = [b"".join(question(name, 0)[:-4] for name in rdata.names) + rdata.rest for rdata in rrset.rdata]
-    return tuple(str(RDMAP[rrset.qtype.name].parse(DNSBuffer(wire), len(wire))) for wire in wires)
+    read = [RDMAP[rrset.qtype.name].parse(DNSBuffer(wire), len(wire)) for wire in wires]
+    return tuple(b"".join(each.data).decode() if rrset.qtype is Qtype.TXT else str(each) for each in read)
 
 
 def question(name: tuple[bytes, ...], qtype: int, qclass: int = 1) -> bytes:

@@ -499,6 +499,32 @@ def test_both_ways_give_the_same_bytes(data: bytes, transport: Transport) -> Non
         )
 
 
+def many_sided() -> Site:
+    """Aliases to what is there, to what isn't and away; several types at one name; a zone below another."""
+    records = (
+        StaticRecord("alias.fs.corp.example", "CNAME", 60, ("files.fs.corp.example",)),
+        StaticRecord("lost.fs.corp.example", "CNAME", 60, ("nobody.fs.corp.example",)),
+        StaticRecord("away.fs.corp.example", "CNAME", 60, ("www.example",)),
+        StaticRecord("late.fs.corp.example", "CNAME", 60, ("waiting.fs.corp.example",)),
+        StaticRecord("_smb._tcp.fs.corp.example", "SRV", 60, ("0 5 445 files.fs.corp.example",)),
+        StaticRecord("fs.corp.example", "TXT", 60, ("x" * 300,)),
+        StaticRecord("p.fs.corp.example", "PTR", 60, ("host.elsewhere.example",)),
+        StaticRecord("p.fs.corp.example", "AAAA", 60, ("fd00::1",)),
+    )
+    parent = Zone("corp.example", {"ns1.corp.example": ("10.10.0.54",)}, "hostmaster.corp.example", 3, ())
+    return Site([parent, replace(ZONE, records=records)], OPEN)
+
+
+@pytest.mark.parametrize("at", [SITE, many_sided(), wide(3)], ids=["usual", "many-sided", "wide"])
+def test_every_ready_answer_is_the_careful_one(at: Site) -> None:
+    for key, ready in prepare(at).items():
+        data = b"id\1\0" + key
+        careful = respond(at, data, UDP)
+        assert isinstance(careful, Answer)
+        assert (ready.answer(data), ready.slot, ready.told) == (careful.wire, careful.slot, careful.told)
+        assert (ready.question_end, ready.opt_start) == (careful.question_end, careful.opt_start)
+
+
 BAKING = site(cookie_secrets=(SECRET,))
 BAKED = prepare(BAKING)
 VALID = cookie_in(ask(with_cookie(b"client c"), BAKING, NOW))

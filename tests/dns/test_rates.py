@@ -1,4 +1,5 @@
 from dataclasses import replace
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -50,6 +51,11 @@ def test_ipv6_neighbours_share_a_bucket() -> None:
     limiter = Limiter(FIVE)
     assert [passed(limiter, host) for host in ("fd00::1", "fd00:0:0:ff::2", "fd00:0:0:100::1")] == [10, 0, 10]
     assert [passed(limiter, host) for host in ("fe80::1%eth0", "fe80::2%eth1")] == [10, 0]
+
+
+def test_ipv4_and_ipv6_share_nothing_even_where_their_bits_are_the_same() -> None:
+    limiter = Limiter(FIVE)
+    assert [passed(limiter, host) for host in ("10.0.0.1", str(IPv6Address(0x0A0000 << 128 - 56)))] == [10, 10]
 
 
 def test_one_thing_told_does_not_use_up_another() -> None:

@@ -33,11 +33,13 @@ OPT_TYPE = b"\0\x29"
 SOURCES: tuple[Source, ...] = (("192.0.2.7", 5353), ("2001:db8::7", 5353), ("198.51.100.9", 53), ("192.0.2.8", 7))
 READ_MAX = 4096
 
-OPEN = Policy(("0.0.0.0/0", "::/0"), cookie_secrets=(SECRET,), identity="fuzz", version="1")
+# Without a budget for what is answered carefully, in which one of the desks answers everything.
+FREE = Rates(unprepared_per_s=0.0)
+OPEN = Policy(("0.0.0.0/0", "::/0"), cookie_secrets=(SECRET,), identity="fuzz", version="1", rates=FREE)
 UNLIMITED = replace(OPEN, amplification=1_000.0)  # which would hide what the other limits do
 # One token for each network and thing told, and none comes back: so the moment of a question means nothing.
-LIMITED = replace(OPEN, rates=Rates(per_s=1e-9), cookie_required=True)
-BARE = Policy(("192.0.2.0/24", "127.0.0.0/8"), Deny.REFUSE, trusted=("192.0.2.0/25", "127.0.0.0/8"))
+LIMITED = replace(OPEN, rates=replace(FREE, per_s=1e-9), cookie_required=True)
+BARE = Policy(("192.0.2.0/24", "127.0.0.0/8"), Deny.REFUSE, trusted=("192.0.2.0/25", "127.0.0.0/8"), rates=FREE)
 
 
 @dataclass(frozen=True, slots=True)
