@@ -1,6 +1,9 @@
 """The UDP ports of a worker in this process, on real sockets: the native one does what those in Python do."""
 
+import os
 import random
+import select
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -16,10 +19,13 @@ from tests.dns.desks import A_QUERY, SECRET, desk, dropped
 from tests.dns.samples import packet
 from tests.fuzz.mutate import mutated
 from tests.fuzz.seeds import corpus
+from tests.lab.netns import Namespace, create, destroy, link, new_run_id
 
 Pair = tuple[socket.socket, socket.socket]
 LOCAL = Policy(("127.0.0.0/8", "::1/128"))
 TOO_LONG = bytes(65536)  # for any datagram
+NETS4 = {"there": "10.77.8.", "back": "10.77.9."}
+NETS6 = {"there": "fd77:8::", "back": "fd77:9::"}
 FUZZED_BATCHES = 200
 
 needs_native = pytest.mark.skipif(not NATIVE, reason="the native module was not built")
@@ -159,6 +165,53 @@ def test_a_wildcard_answers_in_ipv6_too(kind: type[UdpPort]) -> None:
         asker.send(A_QUERY)
         kind(ours, desk(LOCAL)).turn()
         assert asker.recv(512)[:2] == A_QUERY[:2]
+
+
+@pytest.fixture
+def two_ways() -> Iterator[tuple[Namespace, Namespace]]:
+    """An asker and us, with two cables between them."""
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("network namespaces need root and ip(8)")
+    run_id = new_run_id()
+    try:
+        spaces = [create(run_id, role, "127.0.0.1") for role in ("asker", "edge")]
+        for cable in ("there", "back"):
+            link(spaces[0], cable, spaces[1], cable)
+            for number, space in enumerate(spaces, 1):
+                space.ip(f"address add {NETS4[cable]}{number}/24 dev {cable}")
+                space.ip(f"address add {NETS6[cable]}{number}/64 dev {cable} nodad")
+                for sysctl, value in (("rp_filter", "0"), ("arp_ignore", "1"), ("arp_announce", "2")):
+                    for device in ("all", cable):
+                        space.write_sysctl(f"net.ipv4.conf.{device}.{sysctl}", value)
+        yield spaces[0], spaces[1]
+    finally:
+        destroy(run_id)
+
+
+@WILDCARDS
+@pytest.mark.parametrize(("nets", "anywhere"), [(NETS4, "0.0.0.0"), (NETS6, "::")])
+def test_the_way_back_is_the_routing_tables_choice(
+    two_ways: tuple[Namespace, Namespace], kind: type[UdpPort], nets: dict[str, str], anywhere: str
+) -> None:
+    """What came over one cable is answered over the other, and from the address that was asked. (In IPv6 it would be
+    all the same: there the kernel only prefers the interface that it is told.)
+    """
+    asking, answering = two_ways
+    family = socket.AF_INET6 if ":" in anywhere else socket.AF_INET
+    with asking.entered():
+        asker = socket.socket(family, socket.SOCK_DGRAM)
+        asker.bind((f"{nets['back']}1", 0))
+    with answering.entered():
+        ours = socket.socket(family, socket.SOCK_DGRAM)
+        ours.setblocking(False)
+        ask_where_sent(ours)
+        ours.bind((anywhere, 53))
+    with asker, ours:
+        asker.settimeout(30)
+        asker.sendto(A_QUERY, (f"{nets['there']}2", 53))
+        assert select.select([ours], [], [], 30)[0]
+        kind(ours, desk(Policy(("0.0.0.0/0", "::/0")))).turn()
+        assert asker.recvfrom(512)[1][0] == f"{nets['there']}2"
 
 
 @pytest.mark.parametrize(("native", "host", "kind"), [
