@@ -5,9 +5,11 @@ It is typed in a hurry, so it loads nothing that `--help` does not need: rich on
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -25,6 +27,11 @@ HISTORY = 1000  # the most that the agent gives at once
 
 
 class Group(click.Group):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`--json` may stand anywhere: nobody remembers that it belongs to the program and not to the question."""
+        rest = [arg for arg in args if arg != "--json"]
+        return super().parse_args(ctx, rest if rest == args else ["--json", *rest])
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -34,6 +41,11 @@ class Group(click.Group):
             _fail(REFUSED, str(error))
         except ControlError as error:
             _fail(UNREACHABLE, str(error))
+        except BrokenPipeError:  # `| head` has seen enough: click's own
+            raise
+        except OSError as error:
+            click.echo(f"edgectl: the answer can't be written: {error.strerror}", err=True)
+            os._exit(REFUSED)  # what is still in the buffer would fail once more
 
 
 def _fail(code: int, sentence: str) -> NoReturn:
@@ -43,9 +55,12 @@ def _fail(code: int, sentence: str) -> NoReturn:
 
 def _duration(_ctx: click.Context, _option: click.Parameter, text: str | None) -> float | None:
     try:
-        return None if text is None else parse_duration(text)
+        duration_s = None if text is None else parse_duration(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+    if duration_s == 0:
+        raise click.BadParameter(f"{text}: expected more than none")
+    return duration_s
 
 
 class Console:
@@ -109,6 +124,7 @@ service_argument = click.argument("service", required=False)
     help="The agent's control socket.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON, one object a line.")
+@click.version_option(__version__, message="edgectl %(version)s")
 @click.pass_context
 def main(ctx: click.Context, socket: str, as_json: bool) -> None:
     """Ask and steer the Edge agent of this host.
@@ -129,12 +145,19 @@ def status(console: Console, service: str | None, watch: bool) -> None:
     """Who is live, who could be, and what is under way. SERVICE@EPOCH shows one switch."""
     if service and "@" in service:
         return _switch(console, service, watch)
-    _status(console, service)
-    while watch:
-        time.sleep(WATCH_S)
-        click.clear()
-        _status(console, service)
-    return None
+    return _watch(console, service) if watch else _status(console, service)
+
+
+def _watch(console: Console, service: str | None) -> None:
+    """An agent that is started anew in between is what one watches for."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            click.clear()
+            try:
+                _status(console, service)
+            except ControlError as error:
+                click.echo(f"edgectl: {error}", err=True)
+            time.sleep(WATCH_S)
 
 
 def _status(console: Console, service: str | None) -> None:
@@ -150,6 +173,8 @@ def _switch(console: Console, operation: str, watch: bool) -> None:
     told = [line for line in lines if (line["operation"] or "").endswith(f"@{epoch}")]
     if not told:
         _fail(REFUSED, f"no switch {operation} is known")
+    if len(services := {line["service"] for line in told}) > 1:
+        raise click.UsageError(f"say which service: {', '.join(sorted(services))}")
     return _progress(console, iter(told))
 
 
@@ -235,10 +260,22 @@ def _confirmed(console: Console, said: Json) -> int | None:
     if not sys.stdin.isatty():
         raise click.UsageError("promote asks on a terminal; without one, say --yes")
     seen = _asked_of(console, said)
+    _refuse_early(seen, said)
     click.echo(_consequences(seen, said["node"]), err=True)
     click.confirm("Go on?", abort=True, err=True)
     epoch: int | None = said["expect_epoch"]
     return seen["epoch"] if epoch is None else epoch
+
+
+def _refuse_early(seen: Json, said: Json) -> None:
+    """What the agent would refuse anyhow, before a person is asked for nothing."""
+    nodes = [each["name"] for each in seen["nodes"]]
+    if said["node"] not in nodes:
+        raise RefusedError(f"{seen['service']} has no node {said['node']}: it has {', '.join(nodes)}")
+    if said["expect_epoch"] not in {None, seen["epoch"]}:
+        raise RefusedError(
+            f"the epoch is {seen['epoch']}, not {said['expect_epoch']}: something was switched meanwhile"
+        )
 
 
 def _asked_of(console: Console, said: Json) -> Json:

@@ -117,8 +117,9 @@ async def test_status_on_a_terminal_is_a_table(edgectl: Shell) -> None:
 
 
 async def test_status_as_json(edgectl: Shell) -> None:
-    said = await edgectl("--json", "status", "files")
-    assert said.json["services"][0]["live_node"] == "a"
+    for words in (("--json", "status", "files"), ("status", "files", "--json")):
+        said = await edgectl(*words)
+        assert said.json["services"][0]["live_node"] == "a"
 
 
 async def test_a_socket_that_is_named(edgectl: Shell) -> None:
@@ -141,7 +142,30 @@ async def test_watch_shows_it_again_until_interrupted(edgectl: Shell) -> None:
         await asyncio.wait_for(process.stdout.readuntil(b"agent edge-1:"), PATIENT_S)
     process.send_signal(signal.SIGINT)
     await asyncio.wait_for(process.communicate(), PATIENT_S)
-    assert process.returncode == 1
+    assert process.returncode == 0
+
+
+async def test_watch_outlives_the_agent(edgectl: Shell) -> None:
+    process = await edgectl.start("status", "--watch")
+    assert process.stdout
+    assert process.stderr
+    await asyncio.wait_for(process.stdout.readuntil(b"agent edge-1:"), PATIENT_S)
+    edgectl.path.rename(gone := edgectl.path.with_suffix(".gone"))
+    await asyncio.wait_for(process.stderr.readuntil(b"there is no socket"), PATIENT_S)
+    gone.rename(edgectl.path)
+    await asyncio.wait_for(process.stdout.readuntil(b"agent edge-1:"), PATIENT_S)
+    process.send_signal(signal.SIGINT)
+    await asyncio.wait_for(process.communicate(), PATIENT_S)
+
+
+async def test_an_answer_that_cannot_be_written_is_one_sentence(edgectl: Shell) -> None:
+    with open("/dev/full", "w") as full:  # noqa: ASYNC230, PTH123 - no disk behind it
+        process = await asyncio.create_subprocess_exec(EDGECTL, "status", stdout=full, stderr=PIPE, env=edgectl.env)
+        _, err = await asyncio.wait_for(process.communicate(), PATIENT_S)
+    assert (process.returncode, err.decode()) == (
+        1,
+        "edgectl: the answer can't be written: No space left on device\n",
+    )
 
 
 async def test_why(edgectl: Shell) -> None:
@@ -281,6 +305,15 @@ async def test_promote_asks_on_a_terminal(edgectl: Shell) -> None:
     assert (said.code, edgectl.desk.first.live) == (0, "b")
 
 
+async def test_nobody_is_asked_for_what_would_be_refused(edgectl: Shell) -> None:
+    said = await edgectl.typed("promote", "c", "--reason", "x", answer=b"n\n")
+    assert (said.code, "Go on?" in said.out) == (1, False)
+    assert f"{FILES} has no node c: it has a, b" in said.out
+    said = await edgectl.typed("promote", "b", "--reason", "x", "--expect-epoch", "6", answer=b"n\n")
+    assert (said.code, "Go on?" in said.out) == (1, False)
+    assert "the epoch is 7, not 6" in said.out
+
+
 async def test_a_yes_is_for_the_epoch_that_was_shown(edgectl: Shell) -> None:
     typing = asyncio.create_task(edgectl.typed("promote", "b", "--reason", "x", answer=b"y\n"))
     edgectl.desk.say, say = _after_another_switch(edgectl), edgectl.desk.say  # type: ignore[method-assign]
@@ -322,6 +355,11 @@ async def test_hold_and_release(edgectl: Shell) -> None:
     assert edgectl.desk.first.state.override is None
 
 
+async def test_a_hold_of_no_time_is_no_hold(edgectl: Shell) -> None:
+    said = await edgectl("hold", "--reason", "x", "--for", "0s")
+    assert (said.code, "Invalid value for '--for': 0s: expected more than none" in said.err) == (2, True)
+
+
 async def test_approve_and_reject(edgectl: Shell) -> None:
     add(edgectl, MEDIA, mode=Mode.CONFIRM)
     one = edgectl.desk.worlds[MEDIA]
@@ -357,6 +395,15 @@ async def test_the_status_of_a_switch_that_failed_or_never_was(edgectl: Shell) -
     assert (await edgectl("status", "files@8")).code == 1
     said = await edgectl("status", "files@99")
     assert (said.code, said.err) == (1, "edgectl: no switch files@99 is known\n")
+
+
+async def test_one_epoch_of_two_services_is_two_switches(edgectl: Shell) -> None:
+    add(edgectl, MEDIA)
+    for service in ("files", "media"):
+        await edgectl("promote", service, "b", "--reason", "x", "--yes")
+    said = await edgectl("status", "@8")
+    assert (said.code, f"say which service: {FILES}, {MEDIA}" in said.err) == (2, True)
+    assert (await edgectl("status", "media@8")).code == 0
 
 
 # --- usage, and no agent ----------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from edge.config import (
     load,
 )
 from edge.config.reading import _examine
+from edge.config.values import owner_name, zone_name
 from edge.durations import duration_text, parse_duration
 from edge.errors import ConfigError
 from edge.failover.model import Mode, OnOutage
@@ -138,9 +139,9 @@ def test_every_value_arrives_typed(read: Read) -> None:
     assert config.dns.listen == (Endpoint("10.10.0.53", 53), Endpoint("fd00::53", 53))
     assert str(config.dns.listen[1]) == "[fd00::53]:53"
     assert config.dns.trusted_forwarders == (ip_network("10.10.0.10/32"),)
-    assert config.zone.name == "fs.corp.example"
-    assert config.zone.rname == "hostmaster.corp.example"
-    assert config.zone.nameservers == {"ns1.fs.corp.example": ("10.10.0.53",), "ns.elsewhere.example": ()}
+    assert config.zones[0].name == "fs.corp.example"
+    assert config.zones[0].rname == "hostmaster.corp.example"
+    assert config.zones[0].nameservers == {"ns1.fs.corp.example": ("10.10.0.53",), "ns.elsewhere.example": ()}
     assert config.path.witnesses[0].tcp == Endpoint("10.0.1.5", 443)
     assert (service.probe.kind, service.probe.interval_s, service.probe.timeout_s) == (ProbeKind.SMB, 1.0, 0.5)
     assert (service.answer, service.mode, service.on_aws_outage) == (Answer.SECONDARY, Mode.AUTO, OnOutage.ANSWER)
@@ -151,7 +152,7 @@ def test_every_value_arrives_typed(read: Read) -> None:
 
 
 def test_the_default_mailbox_is_hostmaster(read: Read) -> None:
-    assert read(changed(('contact = "hostmaster@corp.example"\n', ""))).zone.rname == "hostmaster.fs.corp.example"
+    assert read(changed(('contact = "hostmaster@corp.example"\n', ""))).zones[0].rname == "hostmaster.fs.corp.example"
 
 
 def test_a_config_cannot_be_changed(read: Read) -> None:
@@ -369,6 +370,29 @@ ONE_MISTAKE = [
         '"ns.elsewhere.example" = ["10.0.0.1"]',
         'zone.nameservers."ns.elsewhere.example": is outside the zone',
     ),
+    ("contact", "serial_base = -1\ncontact", "zone.serial_base: found -1; it should be greater than or equal to 0"),
+    ("contact", 'reverse_of = "10.0.1.0/24"\ncontact', "zone.reverse_of: unknown key"),
+    (
+        "trusted",
+        "rate_limit.unprepared_per_second = -1\ntrusted",
+        "dns.rate_limit.unprepared_per_second: found -1; it should be greater than or equal to 0",
+    ),
+    (
+        '"ns.elsewhere.example" = []',
+        '"10.10.0.54" = []',
+        'zone.nameservers."10.10.0.54": found "10.10.0.54"; expected a',
+    ),
+    (
+        'name = "files.fs.corp.example"',
+        'name = "fs.corp.example"',
+        'service[0].name: "fs.corp.example" is a zone itself',
+    ),
+    (
+        "  port = 4450",
+        '  ptr = "fs_b."',
+        "service[0].node[1].ptr: no zone of ours holds 11.1.0.10.in-addr.arpa or 1.1.0",
+    ),
+    ("  port = 4450", "  ptr = 4450", "service[0].node[1].ptr: found 4450; expected a DNS name"),
     ("[path]", '[http]\nlisten = "10.10.0.53:53"\n[path]', 'http.listen: "10.10.0.53:53" is also in dns.listen'),
     ('name = "ec2"', 'name = "a"', 'path.witness[0].name: "a" is also the name of a node'),
     (
@@ -394,6 +418,130 @@ ONE_MISTAKE = [
 def test_one_mistake_is_one_problem(problems: Problems, old: str, new: str, beginning: str) -> None:
     (problem,) = problems(changed((old, new)))
     assert problem.startswith(beginning)
+
+
+HOST = """
+[[zone.record]]
+name = "host.fs.corp.example"
+type = "A"
+data = "10.0.9.1"
+"""
+
+
+def with_zones(*further: str, record: str = HOST) -> str:
+    """RIGHT with a record in its zone, and further zones."""
+    text = changed(("[zone]", "[[zone]]"), ("[aws]", f"{record}[aws]"))
+    return text + "".join(f"[[zone]]\n{zone}\n" for zone in further)
+
+
+REVERSE = 'name = "10.0.1.0/24"\nnameservers = { "ns1.fs.corp.example" = [] }'
+PARENT = 'name = "corp.example"\nnameservers = { "ns.corp.example" = ["10.10.0.54"] }'
+
+
+def test_a_zone_may_have_records_and_further_zones_beside_it(read: Read) -> None:
+    config = read(with_zones(REVERSE, PARENT))
+    assert [zone.name for zone in config.zones] == ["fs.corp.example", "1.0.10.in-addr.arpa", "corp.example"]
+    (record,) = config.zones[0].records
+    assert (record.name, record.type.value, record.ttl_s) == ("host.fs.corp.example", "A", 300)
+    assert record.data == ("10.0.9.1",)
+    assert config.services[0].nodes[0].ptr is None
+
+
+def test_a_name_belongs_to_the_zone_of_which_it_has_most(read: Read) -> None:
+    config = read(with_zones(PARENT))
+    for name, zone in (("files.fs.corp.example", 0), ("fs.corp.example", 0), ("otherfs.corp.example", 1)):
+        assert config.zone_of(name) == zone
+    assert config.zone_of("example") is config.zone_of("xcorp.example") is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "name"),
+    [
+        ("10.0.1.0/24", "1.0.10.in-addr.arpa"),
+        ("10.0.0.0/16", "0.10.in-addr.arpa"),
+        ("10.0.0.0/8", "10.in-addr.arpa"),
+        ("10.0.1.7/32", "7.1.0.10.in-addr.arpa"),
+        ("fd00:1::/32", "1.0.0.0.0.0.d.f.ip6.arpa"),
+        ("fd00:1:20::/44", "2.0.0.1.0.0.0.0.0.d.f.ip6.arpa"),
+    ],
+)
+def test_a_prefix_stands_for_its_reverse_zone(prefix: str, name: str) -> None:
+    assert zone_name(prefix) == name
+
+
+@pytest.mark.parametrize(("address", "name"), [("10.0.1.7", "7.1.0.10.in-addr.arpa"), ("_smb._TCP.x.", "_smb._tcp.x")])
+def test_a_record_is_named_by_its_name_or_its_address(address: str, name: str) -> None:
+    assert owner_name(address) == name
+    assert owner_name("fd00::1").endswith(".d.f.ip6.arpa")
+
+
+# What is changed in the file with two zones and a record, and the beginning of the one problem that this makes.
+ONE_MISTAKE_IN_ZONES = [
+    ("10.0.1.0/24", "10.0.1.0/20", 'zone[1].name: found "10.0.1.0/20"; the address has bits beyond its prefix'),
+    ("10.0.1.0/24", "10.0.16.0/20", 'zone[1].name: found "10.0.16.0/20"; a reverse zone ends at an octet'),
+    ("10.0.1.0/24", "0.0.0.0/0", 'zone[1].name: found "0.0.0.0/0"; a reverse zone ends at an octet'),
+    ("10.0.1.0/24", "fd00:1::/33", 'zone[1].name: found "fd00:1::/33"; a reverse zone ends at four bits'),
+    ("10.0.1.0/24", "fs.corp.example", 'zone[1].name: "fs.corp.example" is also the name of zone[0]'),
+    ("10.0.1.0/24", "10.0.1.0", 'zone[1].name: found "10.0.1.0"; expected a DNS name'),
+    (
+        '"ns1.fs.corp.example" = [] }',
+        '"ns2.fs.corp.example" = [] }',
+        'zone[1].nameservers."ns2.fs.corp.example": is in our zone "fs.corp.example", which has no address of it',
+    ),
+    (
+        '"ns1.fs.corp.example" = [] }',
+        '"ns1.fs.corp.example" = ["10.10.0.53"] }',
+        'zone[1].nameservers."ns1.fs.corp.example": is outside the zone',
+    ),
+    (
+        '"ns1.fs.corp.example" = [] }',
+        '"files.fs.corp.example" = [] }',
+        'service[0].name: "files.fs.corp.example" is also a nameserver of the zone "1.0.10.in-addr.arpa"',
+    ),
+    (
+        'name = "files.fs.corp.example"',
+        'name = "files.corp.example"',
+        'service[0].name: "files.corp.example" is not below the zone "fs.corp.example" or "1.0.10.in-addr.arpa"',
+    ),
+    ('"host.fs.corp.example"', '"host name.fs.corp.example"', "zone[0].record[0].name: found "),
+    ('"host.fs.corp.example"', '"224.0.0.1"', 'zone[0].record[0].name: found "224.0.0.1"; expected a DNS name'),
+    ('type = "A"', 'type = "MX"', 'zone[0].record[0].type: found "MX"; known here: A, AAAA, CNAME, TXT, SRV, PTR'),
+    ('type = "A"', 'type = "A"\nttl = 86401', "zone[0].record[0].ttl: found 86401; it should be less than"),
+    ('type = "A"', 'type = "A"\nttl = "5m"', 'zone[0].record[0].ttl: found "5m"; it should be a valid integer'),
+    ('"10.0.9.1"', "[]", "zone[0].record[0].data: found []; expected a string of 1 to 500"),
+    ('"10.0.9.1"', f'"{"x" * 501}"', "zone[0].record[0].data: found "),
+    ('"10.0.9.1"', '"f\u00fcr"', 'zone[0].record[0].data: found "f\u00fcr"; expected a string'),
+    ('"10.0.9.1"', str(["10.0.9.1"] * 65), "zone[0].record[0].data: found "),
+    ('data = "10.0.9.1"\n', "", "zone[0].record[0].data: missing"),
+    ('"A"\ndata = "10.0.9.1"', '"CNAME"\ndata = "a b"', 'zone[0].record[0].data: found "a b"; expected a DNS name'),
+    ('"A"\ndata = "10.0.9.1"', '"PTR"\ndata = ["a", "-"]', 'zone[0].record[0].data: found "-"; expected a DNS name'),
+    ('"A"\ndata = "10.0.9.1"', '"SRV"\ndata = "0 0 1 10.0.0.1"', 'zone[0].record[0].data: found "10.0.0.1"; expected'),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "beginning"), ONE_MISTAKE_IN_ZONES)
+def test_one_mistake_in_zones_is_one_problem(problems: Problems, old: str, new: str, beginning: str) -> None:
+    text = with_zones(REVERSE)
+    assert old in text
+    (problem,) = problems(text.replace(old, new, 1))
+    assert problem.startswith(beginning)
+
+
+def test_a_nameserver_may_have_its_address_from_a_record_of_another_zone(read: Read) -> None:
+    text = with_zones(REVERSE.replace("ns1", "host"))
+    assert read(text).zones[1].nameservers == {"host.fs.corp.example": ()}
+
+
+def test_an_srv_may_say_that_there_is_no_such_service(read: Read) -> None:
+    record = HOST.replace('"A"', '"SRV"').replace("10.0.9.1", "0 0 0 .")
+    assert read(with_zones(record=record)).zones[0].records[0].data == ("0 0 0 .",)
+
+
+@pytest.mark.parametrize(("zone", "key"), [("zone = 3", "zone"), ("zone = []", "zone"), ("zone = [3]", "zone")])
+def test_what_is_no_zone_is_told(problems: Problems, zone: str, key: str) -> None:
+    start, end = RIGHT.index("[zone]"), RIGHT.index("[aws]")
+    (problem,) = problems(f"{zone}\n{RIGHT[:start]}{RIGHT[end:]}")
+    assert problem.startswith(f"{key}: found ")
 
 
 def test_every_mistake_is_told_in_one_run(problems: Problems) -> None:
@@ -573,7 +721,7 @@ def spoiled(tree: Any, random: Random) -> None:
 def test_whatever_is_wrong_is_told_as_problems(seed: int) -> None:
     """Every stand-in fits, so the second pass never fails; and nothing but problems comes out, whatever went in."""
     random = Random(seed)
-    raw = tomllib.loads(RIGHT)
+    raw = tomllib.loads(random.choice((RIGHT, with_zones(REVERSE, PARENT))))
     for _ in range(random.randint(1, 4)):
         spoiled(raw, random)
     config, problems = _examine(raw)

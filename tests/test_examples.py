@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from edge.config import Config, Endpoint, ProbeKind, failover_budget, load
+from edge.config.models import RateLimit, Record, Zone
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
@@ -35,10 +36,18 @@ def test_every_example_loads(path: Path) -> None:
 def test_the_examples_show_every_switch_and_authority() -> None:
     services = [load(path).services[0] for path in EXAMPLES]
     assert {(s.switch.route53 is not None, s.switch.secondary_ip is not None) for s in services} == {
-        (True, False), (False, True), (True, True),
+        (True, False), (False, True), (True, True), (False, False),
     }  # fmt: skip
     assert {s.authority.value for s in services} == {"agent", "cluster"}
     assert {s.answer.value for s in services} == {"node", "secondary"}
+
+
+def test_the_manual_has_every_key_of_zones_records_and_rate_limits() -> None:
+    manual = (ROOT / "docs" / "operating.md").read_text()
+    for table, model in (("zone", Zone), ("zone.record", Record)):
+        keys = [field.alias or name for name, field in model.model_fields.items()]
+        assert not [key for key in keys if key != "record" and f"`{table}.{key}`" not in manual]
+    assert not [key for name, field in RateLimit.model_fields.items() if (key := field.alias or name) not in manual]
 
 
 def test_the_demo_is_what_the_documents_say() -> None:
@@ -46,7 +55,7 @@ def test_the_demo_is_what_the_documents_say() -> None:
     service = config.services[0]
     assert config.dns.listen == (Endpoint("127.0.0.1", 5300),)
     assert config.http.listen == Endpoint("127.0.0.1", 9353)
-    assert (config.zone.name, service.name) == ("fs.corp.example", "files.fs.corp.example")
+    assert (config.zones[0].name, service.name) == ("fs.corp.example", "files.fs.corp.example")
     assert {node.name: node.addresses for node in service.nodes} == {"a": ("127.0.1.10",), "b": ("127.0.2.10",)}
     assert (service.probe.kind, service.probe.port) == (ProbeKind.SMB, 4450)
     assert {config.agent.state_dir, config.control.socket.parent} == {Path(".demo")}
@@ -199,6 +208,6 @@ def test_bind_accepts_the_delegation_in_its_parent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(FORWARDERS.iterdir()), ids=lambda path: path.name)
 def test_forwarders_ask_the_agents_of_the_example(path: Path) -> None:
-    nameservers = load(ROOT / "config" / "multi-az-route53.toml").zone.nameservers
+    nameservers = load(ROOT / "config" / "multi-az-route53.toml").zones[0].nameservers
     addresses = {address for group in nameservers.values() for address in group}
     assert set(re.findall(r"\b10(?:\.\d+){3}\b", path.read_text())) == addresses

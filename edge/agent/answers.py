@@ -1,4 +1,4 @@
-"""What the DNS side is told: the zone with its live assignments, and who may ask. All that the first answer needs."""
+"""What the DNS side is told of each service's addresses, and of who may ask."""
 
 import re
 from collections.abc import Mapping
@@ -9,9 +9,7 @@ from edge.config import Answer, Config, Service
 from edge.dns.guard import Deny, TcpLimits
 from edge.dns.guard import Policy as DnsPolicy
 from edge.dns.rates import Rates
-from edge.dns.zone import ServiceRecord, Zone
 from edge.errors import ConfigError
-from edge.failover.model import Assignment
 
 
 def answers(service: Service) -> Mapping[str, tuple[str, ...]]:
@@ -20,25 +18,6 @@ def answers(service: Service) -> Mapping[str, tuple[str, ...]]:
     if service.answer is Answer.SECONDARY and moving:
         return {node.name: (moving.address,) for node in service.nodes}
     return {node.name: node.addresses for node in service.nodes}
-
-
-def zone(config: Config, live: Mapping[str, Assignment]) -> Zone:
-    """The zone with these assignments. The serial is the sum of the epochs: it only grows, alike on every agent."""
-    return Zone(
-        name=config.zone.name,
-        nameservers=config.zone.nameservers,
-        contact=config.zone.rname,
-        serial=1 + sum(assignment.epoch for assignment in live.values()),
-        services=tuple(_record(service, live.get(service.name)) for service in config.services),
-        negative_ttl_s=config.zone.negative_ttl_s,
-        ns_ttl_s=config.zone.ns_ttl_s,
-    )
-
-
-def _record(service: Service, live: Assignment | None) -> ServiceRecord:
-    if live is None:
-        return ServiceRecord(service.name, service.ttl_s)
-    return ServiceRecord(service.name, service.ttl_s, answers(service)[live.node], live.node, live.epoch)
 
 
 def dns_policy(config: Config) -> DnsPolicy:
@@ -54,7 +33,13 @@ def dns_policy(config: Config) -> DnsPolicy:
         identity=config.agent.name if dns.identity else "",
         version=f"edge {__version__}" if dns.version else "",
         rates=Rates(
-            limit.per_second, limit.burst_s, limit.slip, limit.ipv4_prefix, limit.ipv6_prefix, log_only=limit.log_only
+            limit.per_second,
+            limit.burst_s,
+            limit.slip,
+            limit.ipv4_prefix,
+            limit.ipv6_prefix,
+            log_only=limit.log_only,
+            unprepared_per_s=limit.unprepared_per_s,
         ),
         tcp=TcpLimits(dns.tcp.connections, dns.tcp.per_client, dns.tcp.idle_s),
     )

@@ -20,8 +20,8 @@ from typing import NoReturn
 
 from edge import __version__
 from edge.agent import logs
-from edge.agent.answers import dns_policy
 from edge.agent.wake import Awake, wake
+from edge.agent.zones import checked, zones
 from edge.config import Config, failover_budget, load
 from edge.durations import duration_text
 from edge.errors import ConfigError, EdgeError
@@ -35,8 +35,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: leaving.set())
     try:
         config = load(arguments.config)
+        checked(config)
         if arguments.check:
-            dns_policy(config)  # which reads the secrets
+            _print_zones(config)
             _print_budget(config)
             return
         logs.set_up()
@@ -72,6 +73,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="validate the file, print the time to fail over, and end")
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     return parser.parse_args()
+
+
+def _print_zones(config: Config) -> None:
+    for zone in zones(config, {}):
+        print(f"{zone.name}: {len(zone.services)} service(s), {len(zone.records)} record(s) that stay")
 
 
 def _print_budget(config: Config) -> None:

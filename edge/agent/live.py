@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from random import Random
 from typing import Any
 
@@ -25,6 +26,7 @@ from edge.agent.driver import Driver, Surroundings
 from edge.agent.systemd import notify
 from edge.agent.views import OwnAnswers, Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
+from edge.agent.zones import checked, zones
 from edge.config import Config, Service, load
 from edge.control.api import serve_control
 from edge.control.contract import Finding, ServiceSnapshot, Snapshot
@@ -46,6 +48,7 @@ WARM_S = 5.0  # credentials that hang must not keep the probes from starting
 ACTING_THREADS = 64  # one a service that switches: nobody waits for another's; threads are made as they are needed
 READING_THREADS = 32
 HISTORY_LINES = 200
+FIXED = ("agent", "control", "http", "store", "aws", "dns.listen", "dns.workers")  # a reload can't change them
 SETTLED = frozenset({"committed", "agreed", "conflict"})
 Found = tuple[ev.Loaded, Sequence[Line]]
 log = logging.getLogger("edge")
@@ -229,7 +232,7 @@ class Live:
 
     def _served(self, service: str, assignment: Assignment) -> None:
         self._lived[service] = assignment
-        self._awake.workers.publish(answers.zone(self._config, self._lived))
+        self._awake.workers.publish(zones(self._config, self._lived))
 
     def _told(self, line: Line, cause: Cause | None) -> None:
         if line.kind == "committed" and cause:
@@ -293,7 +296,7 @@ class Live:
                 log.warning("the configuration is not reloaded, the old one stays:\n%s", error)
                 return
             gone = self._adopt(config, found)
-            self._awake.workers.publish(answers.zone(config, self._lived), dns_policy)
+            self._awake.workers.publish(zones(config, self._lived), dns_policy)
             self._reload_ok = True
             log.info("the configuration is reloaded")
         await asyncio.gather(*(driver.stop() for driver in gone))
@@ -301,7 +304,7 @@ class Live:
     async def _prepared(self) -> tuple[Config, DnsPolicy, dict[str, Found]]:
         """All that a reload needs, read and judged before anything is changed."""
         config = load(self._awake.path)
-        dns_policy = answers.dns_policy(config)
+        dns_policy = await asyncio.to_thread(checked, config)
         new = [service.name for service in config.services if service.name not in self._drivers]
         loaded = {name: await self._stored(self._awake.records.load, name) for name in new}
         refuse_unknown_nodes(config, loaded)
@@ -394,10 +397,8 @@ def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:
     """What a running agent can't take over: where it listens, where it keeps its state, how it reaches AWS; the loss of
     a live node.
     """
-    fixed = ("agent", "control", "http", "store", "aws")
-    problems = [f"{key}: it changed, which needs a restart" for key in fixed if getattr(old, key) != getattr(new, key)]
-    if (old.dns.listen, old.dns.workers) != (new.dns.listen, new.dns.workers):
-        problems.append("dns.listen, dns.workers: they changed, which needs a restart")
+    changed = [key for key in FIXED if attrgetter(key)(old) != attrgetter(key)(new)]
+    problems = [f"{key}: it changed, which needs a restart" for key in changed]
     for i, service in enumerate(new.services):
         missing = named.get(service.name, set()) - {node.name for node in service.nodes}
         problems += [f"service[{i}].node: {name} is live and can't be taken out; promote another" for name in missing]

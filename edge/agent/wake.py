@@ -1,4 +1,4 @@
-"""What has to be there before the first answer: the configuration's zone, the store's last assignments, the DNS
+"""What has to be there before the first answer: the configuration's zones, the store's last assignments, the DNS
 workers.
 """
 
@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.agent import answers, systemd
+from edge.agent.answers import dns_policy
+from edge.agent.systemd import passed_sockets
+from edge.agent.zones import zones
 from edge.config import Config
 from edge.dns.server import Workers
 from edge.errors import ConfigError
@@ -37,9 +39,8 @@ def wake(config: Config, path: Path) -> Awake:
     refuse_unknown_nodes(config, loaded)
     live = {name: each.assignment for name, each in loaded.items() if each.assignment}
     listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
-    policy, passed = answers.dns_policy(config), systemd.passed_sockets()
-    workers = Workers(listen, config.dns.workers, policy, config.agent.state_dir, passed)
-    workers.start(answers.zone(config, live))
+    workers = Workers(listen, config.dns.workers, dns_policy(config), config.agent.state_dir, passed_sockets())
+    workers.start(zones(config, live))
     return Awake(config, path, clock, store, records, loaded, workers)
 
 

@@ -3,12 +3,12 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from edge.config.budget import detection_s, detection_text
-from edge.config.models import Config, Endpoints, Node, Service
-from edge.config.values import Answer, FenceKind, ProbeKind, families
+from edge.config.models import Config, Endpoints, Node, Record, Service
+from edge.config.values import Answer, FenceKind, ProbeKind, RecordType, families, target_name
 from edge.durations import duration_text
 
 Loc = tuple[int | str, ...]
@@ -164,24 +164,93 @@ def _secondaries_distinct(i: int, one: Service, j: int, other: Service) -> Itera
         yield Clash((("service", j, *key), ("service", i, *key)), text)
 
 
-def _services_inside_zone(config: Config) -> Iterator[Clash]:
+def _zones_distinct(config: Config) -> Iterator[Clash]:
+    for (i, one), (j, other) in itertools.combinations(enumerate(config.zones), 2):
+        if one.name == other.name:
+            keys: tuple[Loc, ...] = (("zone", j, "name"), ("zone", i, "name"))
+            yield Clash(keys, f'"{other.name}" is also the name of zone[{i}]')
+
+
+def _services_inside_zones(config: Config) -> Iterator[Clash]:
+    apexes = [zone.name for zone in config.zones]
     for i, service in enumerate(config.services):
-        key = ("service", i, "name")
-        if not service.name.endswith(f".{config.zone.name}"):
-            text = f'"{service.name}" is not below the zone "{config.zone.name}"'
-            yield Clash((key, ("zone", "name")), text)
-        if service.name in config.zone.nameservers:
-            yield Clash((key, ("zone", "nameservers")), f'"{service.name}" is also a nameserver of the zone')
+        keys: tuple[Loc, ...] = (("service", i, "name"), *_zone_names(config))
+        if service.name in apexes:
+            yield Clash(keys, f'"{service.name}" is a zone itself: a service\'s name lies below it')
+        elif config.zone_of(service.name) is None:
+            names = " or ".join(f'"{apex}"' for apex in apexes)
+            yield Clash(keys, f'"{service.name}" is not below the zone {names}')
 
 
-def _nameservers_have_glue(config: Config) -> Iterator[Clash]:
-    for name, addresses in config.zone.nameservers.items():
-        keys: tuple[Loc, ...] = (("zone", "nameservers", name), ("zone", "name"))
-        inside = name == config.zone.name or name.endswith(f".{config.zone.name}")
-        if inside and not addresses:
-            yield Clash(keys, "is inside the zone, so only we can tell its address: list it (RFC 1034 4.2.1)")
-        if addresses and not inside:
-            yield Clash(keys, "is outside the zone, so its address is another zone's to tell: write []")
+def _zone_names(config: Config) -> tuple[Loc, ...]:
+    return tuple(("zone", i, "name") for i in range(len(config.zones)))
+
+
+def _services_apart_from_nameservers(config: Config) -> Iterator[Clash]:
+    for (i, service), (j, zone) in itertools.product(enumerate(config.services), enumerate(config.zones)):
+        if service.name in zone.nameservers:
+            keys: tuple[Loc, ...] = (("service", i, "name"), ("zone", j, "nameservers"))
+            yield Clash(keys, f'"{service.name}" is also a nameserver of the zone "{zone.name}"')
+
+
+def _nameservers_have_addresses(config: Config) -> Iterator[Clash]:
+    for i, zone in enumerate(config.zones):
+        for name, addresses in zone.nameservers.items():
+            if text := _unfindable(config, i, name, addresses):
+                keys = (("zone", i, "nameservers", name), *_zone_names(config))
+                yield Clash((*keys, *(("zone", j, "record") for j in range(len(config.zones)))), text)
+
+
+def _unfindable(config: Config, zone: int, name: str, addresses: tuple[str, ...]) -> str | None:
+    home = config.zone_of(name)
+    if home == zone:
+        return None if addresses else "is inside the zone, so only we can tell its address: list it (RFC 1034 4.2.1)"
+    if addresses:
+        return "is outside the zone, so its address is another zone's to tell: write []"
+    if home is not None and name not in set(_addressed(config)):
+        return f'is in our zone "{config.zones[home].name}", which has no address of it'
+    return None
+
+
+def _addressed(config: Config) -> Iterator[str]:
+    """The names of which our zones tell addresses. A service's is none for a nameserver, which is told elsewhere."""
+    yield from (service.name for service in config.services)
+    for zone in config.zones:
+        yield from (name for name, addresses in zone.nameservers.items() if addresses)
+        yield from (record.name for record in zone.records if record.type in {RecordType.A, RecordType.AAAA})
+
+
+def _targets_are_names(config: Config) -> Iterator[Clash]:
+    for i, zone in enumerate(config.zones):
+        for k, record in enumerate(zone.records):
+            for text in filter(None, map(_no_target, _targets(record))):
+                key = ("zone", i, "record", k)
+                yield Clash(((*key, "data"), (*key, "type")), text)
+
+
+def _targets(record: Record) -> tuple[str, ...]:
+    match record.type:
+        case RecordType.CNAME | RecordType.PTR:
+            return record.data
+        case RecordType.SRV:  # RFC 2782: "." says that there is no such service
+            return tuple(end for text in record.data for end in text.split()[3:4] if end != ".")
+    return ()
+
+
+def _no_target(text: str) -> str | None:
+    try:
+        target_name(text)
+    except ValueError as error:
+        return f'found "{text}"; {error}'
+    return None
+
+
+def _pointers_have_a_zone(config: Config) -> Iterator[Clash]:
+    for at, node in _nodes(config):
+        reverse = [ip_address(address).reverse_pointer for address in node.addresses]
+        if node.ptr and all(config.zone_of(name) is None for name in reverse):
+            text = f"no zone of ours holds {' or '.join(reverse)}; add a [[zone]] whose name is the nodes' prefix"
+            yield Clash(((*at, "ptr"), (*at, "address"), *_zone_names(config)), text)
 
 
 def _listeners_distinct(config: Config) -> Iterator[Clash]:
@@ -244,9 +313,9 @@ def _aws_found_without_us(config: Config) -> Iterator[Clash]:
     """A switch must not wait for an answer that depends on the switch."""
     for word, url in config.aws.endpoints if config.aws else Endpoints():
         host = (urlsplit(url).hostname or "") if url else ""
-        if f".{host}".endswith(f".{config.zone.name}"):
+        if host and config.zone_of(host) is not None:
             text = f'"{host}" is a name of our own zone: AWS must be found while we do not answer'
-            yield Clash((("aws", "endpoints", word), ("zone", "name")), text)
+            yield Clash((("aws", "endpoints", word), *_zone_names(config)), text)
 
 
 _SERVICE_CHECKS: tuple[Callable[[Loc, Service], Iterator[Clash]], ...] = (
@@ -267,8 +336,12 @@ _SERVICE_CHECKS: tuple[Callable[[Loc, Service], Iterator[Clash]], ...] = (
 _CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (
     _services_there,
     _services_distinct,
-    _services_inside_zone,
-    _nameservers_have_glue,
+    _zones_distinct,
+    _services_inside_zones,
+    _services_apart_from_nameservers,
+    _nameservers_have_addresses,
+    _targets_are_names,
+    _pointers_have_a_zone,
     _listeners_distinct,
     _trusted_may_ask,
     _cookies_can_be_made,

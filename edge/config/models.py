@@ -35,15 +35,19 @@ from edge.config.values import (
     Endpoint,
     FenceKind,
     Name,
+    OwnerName,
     Port,
     Prefix,
     ProbeKind,
     Profile,
+    RecordData,
+    RecordType,
     Socket,
     StoreKind,
     Ttl,
     Url,
     Word,
+    ZoneName,
     rname_of,
     socket_path,
     some,
@@ -82,6 +86,11 @@ class RateLimit(Model):
     ipv4_prefix: Annotated[StrictInt, Field(ge=8, le=32)] = 24
     ipv6_prefix: Annotated[StrictInt, Field(ge=32, le=128)] = 56
     log_only: StrictBool = False
+    # Packets a second from one network that no prepared answer fits: random names and garbage cost ten times as
+    # much as real questions, of which nearly all are prepared. 0: no limit.
+    unprepared_per_s: Annotated[StrictFloat | StrictInt, Field(ge=0, le=100_000)] = Field(
+        1000, alias="unprepared_per_second"
+    )
 
 
 class TcpLimits(Model):
@@ -120,8 +129,17 @@ class Http(Model):
 _NAMESERVERS = {"ns1.fs.corp.example": ["192.0.2.53"]}
 
 
+class Record(Model):
+    """What is written here never changes at a switch."""
+
+    name: OwnerName = Field(examples=["host.fs.corp.example"])
+    type: RecordType = Field(examples=["A"])
+    ttl_s: Annotated[StrictInt, Field(ge=0, le=86_400)] = Field(300, alias="ttl")  # as `ns_ttl`, for the same reason
+    data: RecordData = Field(examples=["192.0.2.20"])
+
+
 class Zone(Model):
-    name: Name = Field(examples=["fs.corp.example"])
+    name: ZoneName = Field(examples=["fs.corp.example"])
     nameservers: Annotated[Mapping[Name, tuple[Address, ...]], AfterValidator(some)] = Field(examples=[_NAMESERVERS])
     contact: Annotated[str, BeforeValidator(rname_of)] | None = None
     # A service's own address is never negative, and the missing AAAA of an IPv4 service doesn't change at a
@@ -129,6 +147,10 @@ class Zone(Model):
     negative_ttl_s: Annotated[Ttl, Field(le=300)] = Field(5, alias="negative_ttl")
     # The nameservers move when an agent is rebuilt: five minutes later every forwarder has the new address.
     ns_ttl_s: Ttl = Field(300, alias="ns_ttl")
+    # The epochs are added to it. Nobody transfers the zone, so nobody misses that it stays when a record changes;
+    # who watches the serial raises this with the change, alike on every agent.
+    serial_base: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 1
+    records: tuple[Record, ...] = Field((), alias="record")
 
     @property
     def rname(self) -> str:
@@ -196,6 +218,9 @@ class Node(Model):
     instance: StrictStr | None = Field(None, pattern=r"^i-[0-9a-f]{8,17}$", examples=["i-0123456789abcdef0"])
     interface: StrictStr | None = Field(None, pattern=r"^eni-[0-9a-f]{8,17}$", examples=["eni-0123456789abcdef0"])
     subnet: StrictStr | None = Field(None, pattern=r"^subnet-[0-9a-f]{8,17}$", examples=["subnet-0123456789abcdef0"])
+    # What the reverse names of its addresses tell: the host's own name, for an address stays with its host while the
+    # service moves.
+    ptr: Name | None = None
 
 
 class Route53(Model):
@@ -306,8 +331,19 @@ class Config(Model):
     control: Control = Control()
     dns: Dns = Field(examples=[{"listen": ["192.0.2.53:53"]}])
     http: Http = Http()
-    zone: Zone = Field(examples=[{"name": "fs.corp.example", "nameservers": _NAMESERVERS}])
+    zones: Annotated[tuple[Zone, ...], AfterValidator(some)] = Field(
+        alias="zone", examples=[[{"name": "fs.corp.example", "nameservers": _NAMESERVERS}]]
+    )
     aws: Aws | None = None
     store: Store = Store()
     path: PathCheck = PathCheck()
     services: tuple[Service, ...] = Field((), alias="service")
+
+    def zone_of(self, name: str) -> int | None:
+        """The index of the zone that holds a name: of those that it ends with, the longest."""
+        holding = [i for i, zone in enumerate(self.zones) if f".{name}".endswith(f".{zone.name}")]
+        return max(holding, key=lambda i: len(self.zones[i].name), default=None)
+
+    def zone_key(self, index: int) -> str:
+        """As it is written where there is but one."""
+        return f"zone[{index}]" if len(self.zones) > 1 else "zone"

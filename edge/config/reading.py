@@ -16,7 +16,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -49,6 +49,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _examine(raw: dict[str, Any]) -> tuple[Config, list[str]]:
+    raw = _with_zones_listed(raw)
     try:
         return _judged(Config.model_validate(raw), [])
     except ValidationError as error:
@@ -56,10 +57,16 @@ def _examine(raw: dict[str, Any]) -> tuple[Config, list[str]]:
         return _judged(_with_stand_ins(raw, errors), errors)
 
 
+def _with_zones_listed(raw: dict[str, Any]) -> dict[str, Any]:
+    """[zone] is as good as [[zone]] where there is but one."""
+    return {**raw, "zone": [raw["zone"]]} if isinstance(raw.get("zone"), dict) else raw
+
+
 def _judged(config: Config, errors: Sequence[ErrorDetails]) -> tuple[Config, list[str]]:
     wrong = [_meant(error) for error in errors]
     clashes = [clash for clash in clashes_of(config) if not _reads(clash, wrong)]
-    return config, [_sentence(error) for error in errors] + [f"{_key(c.keys[0])}: {c.text}" for c in clashes]
+    told = [(_told(error), _complaint(error)) for error in errors] + [(clash.keys[0], clash.text) for clash in clashes]
+    return config, [f"{_key(config, loc)}: {text}" for loc, text in told]
 
 
 def _with_stand_ins(raw: dict[str, Any], errors: Iterable[ErrorDetails]) -> Config:
@@ -119,21 +126,28 @@ def _fields(model: type[Model] | None) -> dict[str, Any]:
 # --- sentences ------------------------------------------------------------
 
 
-def _key(loc: Loc) -> str:
-    parts = (f"[{part}]" if isinstance(part, int) else f".{_quoted(part)}" for part in loc)
-    return "".join(parts).removeprefix(".")
+def _told(error: ErrorDetails) -> Loc:
+    """Without the mark that pydantic puts behind a wrong key."""
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
+def _key(config: Config, loc: Loc) -> str:
+    match loc:
+        case ("zone", int(index), *rest):
+            return config.zone_key(index) + _path(rest)
+    return _path(loc).removeprefix(".")
+
+
+def _path(loc: Iterable[int | str]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{_quoted(part)}" for part in loc)
 
 
 def _quoted(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else f'"{key}"'
 
 
-def _sentence(error: ErrorDetails) -> str:
-    loc = tuple(part for part in error["loc"] if part != "[key]")
-    return f"{_key(loc)}: {_complaint(error, _fields(_model_at(loc[:-1])))}"
-
-
-def _complaint(error: ErrorDetails, known: Mapping[str, Any]) -> str:
+def _complaint(error: ErrorDetails) -> str:
+    known = _fields(_model_at(_told(error)[:-1]))
     match error["type"]:
         case "missing":
             return f"missing{_such_as(known.get(str(error['loc'][-1])))}"

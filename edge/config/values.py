@@ -36,6 +36,15 @@ class ProbeKind(StrEnum):
     SMB = "smb"
 
 
+class RecordType(StrEnum):
+    A = "A"
+    AAAA = "AAAA"
+    CNAME = "CNAME"
+    TXT = "TXT"
+    SRV = "SRV"
+    PTR = "PTR"
+
+
 class FenceKind(StrEnum):
     NONE = "none"
     UNASSIGN = "unassign"
@@ -131,15 +140,47 @@ def _prefix_advice(text: str) -> str:
 
 
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_UNDERSCORED = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?")  # RFC 8552
 _NAME_LIMIT = 253 - len("_edge.")  # RFC 1035 2.3.4, less the label under which a service's epoch is published
 
 
 def _name(text: object) -> str:
     """Lower case, without the final dot: the form of labels in metrics and of names in status."""
+    return _spelled(text, _LABEL)
+
+
+def _spelled(text: object, label: re.Pattern[str]) -> str:
     name = text.lower().removesuffix(".") if isinstance(text, str) else ""
-    if len(name) > _NAME_LIMIT or not all(map(_LABEL.fullmatch, name.split("."))):
+    labels = name.split(".")
+    if len(name) > _NAME_LIMIT or not all(map(label.fullmatch, labels)) or labels[-1].isdecimal():  # RFC 3696 2
         raise ValueError('expected a DNS name, such as "files.fs.corp.example" (letters, digits, "-")')
     return name
+
+
+def zone_name(text: object) -> str:
+    """A prefix stands for its reverse zone."""
+    return _reverse_zone(_prefix(text)) if isinstance(text, str) and "/" in text else _name(text)
+
+
+def _reverse_zone(prefix: IPv4Network | IPv6Network) -> str:
+    """RFC 1035 3.5: an octet a label; RFC 3596 2.5: four bits."""
+    step, ends = (8, "at an octet: /8, /16, /24, /32") if prefix.version == 4 else (4, "at four bits: /32, /48, /64")
+    if prefix.prefixlen == 0 or prefix.prefixlen % step:
+        raise ValueError(f"a reverse zone ends {ends}")
+    host_labels = (prefix.max_prefixlen - prefix.prefixlen) // step
+    return prefix.network_address.reverse_pointer.split(".", host_labels)[-1]
+
+
+def owner_name(text: object) -> str:
+    """A record's: a name, perhaps with labels like `_smb`, or an address, which stands for its reverse name."""
+    try:
+        return ip_address(_address(text)).reverse_pointer
+    except ValueError:
+        return target_name(text)
+
+
+def target_name(text: object) -> str:
+    return _spelled(text, _UNDERSCORED)
 
 
 def rname_of(text: object) -> str:
@@ -189,9 +230,19 @@ def _addresses(value: object) -> tuple[str, ...]:
     return addresses
 
 
+def _data(value: object) -> tuple[str, ...]:
+    data = tuple(value if isinstance(value, list) else [value])
+    if not 0 < len(data) <= _DATA_MAX or not all(isinstance(text, str) and _DATUM.fullmatch(text) for text in data):
+        raise ValueError(f"expected a string of 1 to 500 ASCII characters, or a list of 1 to {_DATA_MAX} of them")
+    return data
+
+
 def families(addresses: Iterable[str]) -> frozenset[int]:
     return frozenset(ip_address(address).version for address in addresses)
 
+
+_DATA_MAX = 64  # with 500 characters each they fit an answer over TCP, whatever stands beside them
+_DATUM = re.compile(r"[ -~]{1,500}")
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0)]
 Ttl = Annotated[int, BeforeValidator(_whole_seconds), Field(le=86400)]
@@ -202,6 +253,9 @@ Addresses = Annotated[tuple[str, ...], PlainValidator(_addresses)]
 Socket = Annotated[Endpoint, PlainValidator(_endpoint)]
 Prefix = Annotated[IPv4Network | IPv6Network, PlainValidator(_prefix)]
 Name = Annotated[str, BeforeValidator(_name)]
+ZoneName = Annotated[str, BeforeValidator(zone_name)]
+OwnerName = Annotated[str, BeforeValidator(owner_name)]
+RecordData = Annotated[tuple[str, ...], PlainValidator(_data)]
 # A word goes into metric labels and TXT records as it stands.
 Word = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
 Url = Annotated[StrictStr, AfterValidator(_url)]

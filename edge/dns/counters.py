@@ -23,6 +23,8 @@ EVENTS = tuple(Event)
 BUCKETS_S = (5e-6, 10e-6, 20e-6, 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3, 10e-3)
 
 _RCODES = tuple(Rcode)
+_ROWS: dict[int, int] = {qtype: row for row, qtype in enumerate(QTYPES)}
+_COLUMNS: dict[int, int] = {rcode: column for column, rcode in enumerate(_RCODES)}
 _ROW = (len(_RCODES) + 1) * len(Transport)  # one more for every other code
 _DROPPED = (len(QTYPES) + 1) * _ROW
 _EVENTS = _DROPPED + len(DROPS)
@@ -37,9 +39,11 @@ OTHER = "other"
 
 def slot(qtype: int, rcode: int) -> int:
     """The slot for UDP; add the `Transport`."""
-    row = QTYPES.index(Qtype(qtype)) if qtype in QTYPES else len(QTYPES)
-    column = _RCODES.index(Rcode(rcode)) if rcode in _RCODES else len(_RCODES)
-    return row * _ROW + column * len(Transport)
+    return _ROWS.get(qtype, len(QTYPES)) * _ROW + _COLUMNS.get(rcode, len(_RCODES)) * len(Transport)
+
+
+def drop_slot(reason: Drop) -> int:
+    return _DROPPED + DROPS.index(reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Tally:
         return cls(fd)
 
     def dropped(self, reason: Drop) -> None:
-        self.slots[_DROPPED + DROPS.index(reason)] += 1
+        self.slots[drop_slot(reason)] += 1
 
     def happened(self, event: Event) -> None:
         self.slots[_EVENTS + EVENTS.index(event)] += 1

@@ -10,6 +10,7 @@ from edge.dns.answer import (
     Asker,
     Ready,
     Silence,
+    Table,
     cookie_bytes,
     lookup,
     lookup_without,
@@ -19,8 +20,8 @@ from edge.dns.answer import (
     slip,
 )
 from edge.dns.cookies import MINUTE_S
-from edge.dns.counters import Tally
-from edge.dns.guard import Guard, Verdict
+from edge.dns.counters import Tally, drop_slot
+from edge.dns.guard import REMEMBERED, Guard, Verdict
 from edge.dns.message import Drop, Event, Rcode, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Limiter, Pace
@@ -35,6 +36,27 @@ VERDICT_DROPS = {
     Verdict.PORT_ZERO: Drop.PORT_ZERO,
     Verdict.LOOP: Drop.LOOP,
 }
+ASK, READY = -1, -2  # as in _turn.c
+PORTS = 65536
+
+
+class Hosts(dict[bytes, int]):
+    """What `_turn.c` may do for a packed source address before it asks: READY, ASK, or the slot of a drop."""
+
+    def __init__(self, guard: Guard, *, limiting: bool) -> None:
+        self._judge = guard.judge_host
+        self._at_once = {TRUSTED} if limiting else {TRUSTED, PASS}
+
+    def __missing__(self, packed: bytes) -> int:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        said = self[packed] = self._say(self._judge(packed))
+        return said
+
+    def _say(self, verdict: Verdict) -> int:
+        if verdict in self._at_once:
+            return READY
+        return drop_slot(VERDICT_DROPS[verdict]) if verdict in VERDICT_DROPS else ASK
 
 
 class Desk:
@@ -43,6 +65,7 @@ class Desk:
         self._slots = tally.slots
         self._own = tuple(own)
         self._told = False
+        self._limiter = Limiter(order.policy.rates)
         self.look_at_clock()
         self.follow(order)
 
@@ -51,10 +74,18 @@ class Desk:
         table, guard = prepare(site), Guard(order.policy, self._own)
         self._site, self._table, self._jar, self.judge = site, table, site.jar, guard.judge
         self._rates = order.policy.rates
-        self._limiter = Limiter(self._rates)
+        if self._rates != self._limiter.rates:  # else the buckets stay: an order that filled them would be no limit
+            self._limiter = Limiter(self._rates)
         self._limiting = self._rates.per_s > 0
+        self._hosts = Hosts(guard, limiting=self._limiting)
+        self._ports = bytes(port in guard.doubtful_ports for port in range(PORTS))
         self.tcp_limits = order.policy.tcp
         self.tally.swapped(order.sequence, monotonic_ns())
+
+    @property
+    def shortcuts(self) -> tuple[Table, Hosts, bytes]:
+        """By which `_turn.c` comes to what `answer` would say: ready answers, addresses, ports."""
+        return self._table, self._hosts, self._ports
 
     def look_at_clock(self) -> None:
         """Once a turn, not once a packet."""
@@ -91,6 +122,10 @@ class Desk:
         if (drop := VERDICT_DROPS.get(verdict)) is not None:
             return self._silent(drop)
         trusted = verdict is Verdict.TRUSTED
+        if transport is UDP and not trusted and not self._limiter.affords(host, self._now_s):
+            if not self._rates.log_only:
+                return self._silent(Drop.RATE)
+            self.tally.happened(Event.WOULD_LIMIT)
         asker = Asker(transport, host, self._now_s, trusted, self.tcp_limits.idle_s)
         reply = self._carefully(packet, asker, refuse if verdict is Verdict.REFUSE else respond)
         if isinstance(reply, Silence):

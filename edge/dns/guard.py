@@ -71,12 +71,12 @@ class Guard:
         self._prefixes = tuple(ip_network(prefix) for prefix in policy.allow_query)
         self._trusted = tuple(ip_network(prefix) for prefix in policy.trusted)
         self._denied = Verdict.REFUSE if policy.deny is Deny.REFUSE else Verdict.DENIED
-        self._remembered = lru_cache(REMEMBERED)(self._judge_host)
+        self._remembered = lru_cache(REMEMBERED)(self.judge_host)
         self._own = frozenset(own)
-        self._doubtful = REFLECTING_PORTS | {0} | {port for _, port in self._own}
+        self.doubtful_ports = REFLECTING_PORTS | {0} | {port for _, port in self._own}
 
     def judge(self, host: str, port: int) -> Verdict:
-        return self._judge_port(host, port) if port in self._doubtful else self._remembered(host)
+        return self._judge_port(host, port) if port in self.doubtful_ports else self._remembered(host)
 
     def _judge_port(self, host: str, port: int) -> Verdict:
         """Nothing can be sent to port 0: who asks from there is forged (RFC 6335 section 6 reserves it)."""
@@ -86,7 +86,8 @@ class Guard:
             return Verdict.LOOP
         return self._remembered(host)
 
-    def _judge_host(self, host: str) -> Verdict:
+    def judge_host(self, host: str | bytes) -> Verdict:
+        """Whatever the port. `host`: as text or packed."""
         address = ip_address(host)
         if not any(address in prefix for prefix in self._prefixes):
             return self._denied

@@ -27,6 +27,7 @@ from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.ports import Address, Passed, Ports
 from edge.dns.roll import Roll
 from edge.dns.site import Site
+from edge.dns.udp import NATIVE
 from edge.dns.zone import Zone
 
 ROLL_FILE = "dns-workers"
@@ -39,6 +40,7 @@ RESTART_PAUSES_S = (
     2.0,
 )  # before the first, second, ... restart in a row: the first costs nobody a query
 LAST_WORDS_S = 2.0  # for a worker to answer what has arrived; an agent has 5 s to end
+SEQUENCE_MAX = 2**53
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +152,7 @@ class Workers:
     def start(self, zones: Zone | Sequence[Zone]) -> None:
         self._order = _checked(Order(1, _several(zones), self._policy))
         self._roll = Roll(self._roll_path)
+        log.info("UDP is answered %s", "natively" if NATIVE else "in Python: the native module was not built")
         self._members = [Member(self._ports, self._roll) for _ in range(self._count)]
         if self._withheld():
             log.warning("no assignment is known: an older generation of DNS workers answers on until there is one")
@@ -273,12 +276,18 @@ def _several(zones: Zone | Sequence[Zone]) -> tuple[Zone, ...]:
     return (zones,) if isinstance(zones, Zone) else tuple(zones)
 
 
+def check(zones: Sequence[Zone], policy: Policy) -> None:
+    """ValueError for what `start` and `publish` would not take, however long the agent has run."""
+    _checked(Order(SEQUENCE_MAX, tuple(zones), policy))
+
+
 def _checked(order: Order) -> Order:
     """Does once what every worker will do with it: what can't be prepared never reaches them."""
     prepare(Site(order.zones, order.policy))
     Guard(order.policy)
     if (size := len(order.to_json())) > ORDER_MAX_BYTES:
-        raise ValueError(f"zone {order.zones[0].name}: {size} bytes of JSON, more than {ORDER_MAX_BYTES}")
+        largest = max(order.zones, key=lambda zone: len(zone.to_json()))
+        raise ValueError(f"zone {largest.name}: {size} bytes of JSON with all zones, more than {ORDER_MAX_BYTES}")
     return order
 
 

@@ -5,12 +5,11 @@ which the zone above it answers where that is ours too (RFC 4035 section 3.1.4.1
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from edge.dns.cookies import Jar
 from edge.dns.guard import Policy
 from edge.dns.message import CH, Name, Qtype
-from edge.dns.zone import Found, Outcome, Rrset, Tree, Zone, parse_name
+from edge.dns.zone import Found, Outcome, Rrset, Tree, Zone, parse_name, text_rdata
 
 AMPLIFICATION_MIN = 2.0  # below, a cookie's answer to its first question would not fit
 ALIASES = 8  # CNAMEs in a row, fewer than any forwarder follows (Unbound 11, BIND 16)
@@ -27,6 +26,7 @@ class Site:
         self.jar = Jar(policy.cookie_secrets) if policy.cookie_secrets else None
         self.nsid = policy.identity.encode()
         self._trees = _trees(zones)
+        self._depths = sorted({len(apex) for apex in self._trees}, reverse=True)
         self._chaos = dict(_chaos(policy))
         if any(len(self.find(name, Qtype.A).answer) > ALIASES for name in self.names()):
             raise ValueError(f"aliases in a circle, or more than {ALIASES} in a row")
@@ -40,10 +40,10 @@ class Site:
         found, aliases = self._find(name, qtype), tuple[Rrset, ...]()
         while _alias(found, qtype) and len(aliases) <= ALIASES:
             aliases += found.answer
-            found = self._find(parse_name(found.answer[0].rdata[0]), qtype)
+            found = self._find(found.answer[0].rdata[0].names[0], qtype)
         if aliases and found.outcome is Outcome.OUTSIDE:
             return Found(Outcome.POSITIVE, aliases)
-        return replace(found, answer=aliases + found.answer)
+        return found._replace(answer=aliases + found.answer) if aliases else found
 
     def chaos(self, name: Name, qtype: int) -> Found:
         """Class CH, where servers tell of themselves (RFC 4892); what is switched off is outside."""
@@ -57,8 +57,10 @@ class Site:
         return tree.find(name, qtype) if tree else OUTSIDE
 
     def _tree(self, name: Name) -> Tree | None:
-        ends = (name[depth:] for depth in range(len(name)))
-        return next((self._trees[end] for end in ends if end in self._trees), None)
+        for depth in self._depths:
+            if (tree := self._trees.get(name[-depth:])) is not None:
+                return tree
+        return None
 
 
 def _trees(zones: Sequence[Zone]) -> dict[Name, Tree]:
@@ -87,4 +89,4 @@ def _chaos(policy: Policy) -> Iterator[tuple[Name, Rrset]]:
     for text, value in told.items():
         if value:
             name = parse_name(text)
-            yield name, Rrset(name, Qtype.TXT, 0, (value,), CH)
+            yield name, Rrset(name, Qtype.TXT, 0, (text_rdata(value),), CH)

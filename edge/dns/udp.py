@@ -1,13 +1,21 @@
-"""The UDP ports of a worker: for a concrete address, with batches where the platform is known, and for wildcards."""
+"""The UDP ports of a worker: the native one, and for where that was not built, two in Python."""
 
 import socket
+from functools import partial
 from time import perf_counter_ns
 
-from edge.dns.batch import COUNT, LAYOUT_KNOWN, Batch
 from edge.dns.desk import UDP, Desk, Source
-from edge.dns.message import Drop, Transport
+from edge.dns.message import Drop
 from edge.dns.wildcard import ANCILLARY_BYTES, Ancillary, is_wildcard, origin
 
+try:
+    from edge.dns import _turn
+
+    NATIVE = True
+except ImportError:
+    NATIVE = False
+
+COUNT = 64  # from one socket before the others get their turn; as in _turn.c
 LAST_TURNS = 100  # more than a full receive buffer holds
 PACKET_MAX_BYTES = 65535  # RFC 768
 
@@ -38,7 +46,7 @@ class UdpPort:
             packet, source = self.socket.recvfrom(PACKET_MAX_BYTES)
         except OSError:  # nothing there, as a rule BlockingIOError
             return False
-        wire = self._desk.answer(packet, source, Transport.UDP)
+        wire = self._desk.answer(packet, source, transport=UDP)
         if wire is not None:
             self._send(wire, source)
         return True
@@ -50,28 +58,6 @@ class UdpPort:
             self._desk.tally.dropped(Drop.SEND)
 
 
-class BatchPort(UdpPort):
-    """The same with a system call for many packets."""
-
-    def __init__(self, port: socket.socket, desk: Desk) -> None:
-        super().__init__(port, desk)
-        self._batch = Batch(port)
-
-    def turn(self) -> bool:
-        """Times the batch: its first packet waits for the last one's answer."""
-        started_ns, batch, answer, received = perf_counter_ns(), self._batch, self._desk.answer, 0
-        self._desk.look_at_clock()
-        for packet, source, number in batch.receive():
-            received += 1
-            if (wire := answer(packet, source, UDP)) is not None:
-                batch.reply(wire, number)
-        for _ in range(batch.send()):
-            self._desk.tally.dropped(Drop.SEND)
-        if received:
-            self._desk.tally.took(perf_counter_ns() - started_ns)
-        return received == COUNT
-
-
 class WildcardPort(UdpPort):
     """Bound to all addresses, and so dearer: the kernel has to be asked where each packet was sent to."""
 
@@ -80,7 +66,7 @@ class WildcardPort(UdpPort):
             packet, received, _, source = self.socket.recvmsg(PACKET_MAX_BYTES, ANCILLARY_BYTES)
         except OSError:
             return False
-        wire = self._desk.answer(packet, source, UDP)
+        wire = self._desk.answer(packet, source, transport=UDP)
         if wire is not None:
             self._send_from(wire, source, origin(received))
         return True
@@ -92,7 +78,27 @@ class WildcardPort(UdpPort):
             self._desk.tally.dropped(Drop.SEND)
 
 
+class NativePort(UdpPort):
+    """Many packets a system call, and no Python for those whose answer is ready; for wildcards too."""
+
+    def __init__(self, port: socket.socket, desk: Desk) -> None:
+        super().__init__(port, desk)
+        self._native = _turn.Port(port.fileno(), desk.tally.slots)
+        self._answer = partial(desk.answer, transport=UDP)
+
+    def turn(self) -> bool:
+        """Times the batch: its first packet waits for the last one's answer."""
+        started_ns, desk = perf_counter_ns(), self._desk
+        desk.look_at_clock()
+        received, unsent = self._native.turn(*desk.shortcuts, self._answer)
+        for _ in range(unsent):
+            desk.tally.dropped(Drop.SEND)
+        if received:
+            desk.tally.took(perf_counter_ns() - started_ns)
+        return received == COUNT
+
+
 def udp_port(port: socket.socket, desk: Desk) -> UdpPort:
-    if is_wildcard(port.getsockname()[0]):
-        return WildcardPort(port, desk)
-    return BatchPort(port, desk) if LAYOUT_KNOWN else UdpPort(port, desk)
+    if NATIVE:
+        return NativePort(port, desk)
+    return WildcardPort(port, desk) if is_wildcard(port.getsockname()[0]) else UdpPort(port, desk)

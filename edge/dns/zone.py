@@ -2,7 +2,7 @@
 
 A zone is small: SOA and NS at its apex, the nameservers' addresses, for each service its addresses and a TXT with
 the epoch, and static records beside them.
-`Zone` is the document that travels to the workers; `Tree` is the same compiled for look-ups.
+`Zone` is the document that travels to the workers; `Tree` is the same compiled for look-ups, its data in wire form.
 
     name                      not below the apex     -> OUTSIDE
     name                      not in the tree        -> NXDOMAIN   (nothing lies below it either, RFC 8020)
@@ -13,20 +13,25 @@ the epoch, and static records beside them.
 """
 
 import json
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
 
-from edge.dns.message import IN, Name, Qtype
+from edge.dns.message import IN, LABEL_MAX_BYTES, NAME_MAX_BYTES, Name, Qtype, spelled
 
 SOA_TIMERS_S = (
     3600,
     600,
     1209600,
 )  # refresh, retry, expire: RIPE-203; nobody transfers this zone, checkers look at them
+SOA_NUMBERS = struct.Struct("!5I")  # RFC 1035 section 3.3.13: serial, refresh, retry, expire, minimum
+SRV_NUMBERS = struct.Struct("!3H")  # RFC 2782: priority, weight, port
+TEXT_MAX_BYTES = 255  # RFC 1035 section 3.3: of one string of a TXT
+RDATA_MAX_BYTES = 65535  # RFC 1035 section 3.2.1: its length has two bytes
 EPOCH_LABEL = "_edge"
-NAME_MAX_BYTES = 255  # RFC 1035 section 3.1, in wire form
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +86,20 @@ class Zone:
         return cls(**fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Rrset:
-    """`rdata` in presentation format."""
+class Rdata(NamedTuple):
+    """`names` stand first and may be compressed: those of the types of RFC 1035 and no others (RFC 3597 section 4).
+    `rest`: bytes that stay as they are.
+    """
 
+    names: tuple[Name, ...]
+    rest: bytes
+
+
+class Rrset(NamedTuple):
     name: Name
     qtype: Qtype
     ttl_s: int
-    rdata: tuple[str, ...]
+    rdata: tuple[Rdata, ...]
     rclass: int = IN
 
 
@@ -100,8 +111,7 @@ class Outcome(Enum):
     SILENT = "silent"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     outcome: Outcome
     answer: tuple[Rrset, ...] = ()
     authority: tuple[Rrset, ...] = ()
@@ -111,9 +121,9 @@ class Found:
 def parse_name(text: str) -> Name:
     """ValueError for what is no name; the final dot may be missing."""
     name = tuple(text.lower().removesuffix(".").encode("ascii").split(b"."))
-    if not all(0 < len(label) <= 63 for label in name):
+    if not all(name) or max(map(len, name)) > LABEL_MAX_BYTES:
         raise ValueError(f"{text!r}: each label of a name has 1 to 63 characters")
-    if sum(len(label) + 1 for label in name) + 1 > NAME_MAX_BYTES:
+    if len(spelled(name)) + 1 > NAME_MAX_BYTES:
         raise ValueError(f"{text!r}: longer than {NAME_MAX_BYTES} bytes")
     return name
 
@@ -132,7 +142,9 @@ class Tree:
         self._silent = frozenset(_silent_names(zone))
         self._add(zone)
         self._glue = tuple(self._addresses_of(zone))
-        self._denial = replace(_soa(zone), ttl_s=min(zone.ns_ttl_s, zone.negative_ttl_s))  # RFC 2308 section 3
+        denial = _soa(zone, min(zone.ns_ttl_s, zone.negative_ttl_s))  # RFC 2308 section 3
+        self._nxdomain = Found(Outcome.NXDOMAIN, authority=(denial,))
+        self._nodata = Found(Outcome.NODATA, authority=(denial,))
 
     def names(self) -> Iterator[Name]:
         yield from self._nodes
@@ -145,12 +157,12 @@ class Tree:
             return Found(Outcome.OUTSIDE)
         rrsets = self._nodes.get(name)
         if rrsets is None:
-            return Found(Outcome.NXDOMAIN, authority=(self._denial,))
+            return self._nxdomain
         if (rrset := _pick(rrsets, qtype)) is not None:
             return Found(Outcome.POSITIVE, (rrset,), additional=self._glue if rrset.qtype is Qtype.NS else ())
         if name in self._silent:
             return Found(Outcome.SILENT)
-        return Found(Outcome.NODATA, authority=(self._denial,))
+        return self._nodata
 
     def _check_owners(self, zone: Zone) -> None:
         if not zone.nameservers:
@@ -161,16 +173,19 @@ class Tree:
         owners = services + [parse_name(name) for name in zone.nameservers]
         if len(set(owners)) != len(owners):
             raise ValueError(f"zone {zone.name}: two services or nameservers have the same name")
+        taken = frozenset((*owners, *((EPOCH_LABEL.encode(), *owner) for owner in owners)))
         for record in zone.records:
-            self._check_record(zone, record, frozenset(owners))
+            self._check_record(zone, record, taken)
 
-    def _check_record(self, zone: Zone, record: StaticRecord, owners: frozenset[Name]) -> None:
+    def _check_record(self, zone: Zone, record: StaticRecord, taken: frozenset[Name]) -> None:
         """A service's or nameserver's name is its own: nothing static may hide what happens to it."""
         name = parse_name(record.name)
         if not self.holds(name) or any(name[-len(apex) :] == apex for apex in self._inner):
             raise ValueError(f"zone {zone.name}: the record {record.name} {record.qtype} belongs to another zone")
-        if name in owners | {(EPOCH_LABEL.encode(), *owner) for owner in owners}:
+        if name in taken:
             raise ValueError(f"zone {zone.name}: {record.name} is a service's or a nameserver's")
+        if b"*" in name:
+            raise ValueError(f"zone {zone.name}: {record.name}: no wildcards (RFC 4592): write each name")
         if record.qtype == "CNAME" and (name == self.apex or len(record.rdata) != 1):
             raise ValueError(f"zone {zone.name}: {record.name}: a CNAME is single, and never at the apex")
 
@@ -204,9 +219,8 @@ def _pick(rrsets: Mapping[int, Rrset], qtype: int) -> Rrset | None:
 
 
 def _rrsets(zone: Zone) -> Iterator[Rrset]:
-    yield _soa(zone)
-    hosts = tuple(_text(parse_name(name)) for name in zone.nameservers)
-    yield Rrset(parse_name(zone.name), Qtype.NS, zone.ns_ttl_s, hosts)
+    yield _soa(zone, zone.ns_ttl_s)
+    yield Rrset(parse_name(zone.name), Qtype.NS, zone.ns_ttl_s, tuple(map(_host, zone.nameservers)))
     for name, addresses in zone.nameservers.items():
         yield from _addresses(parse_name(name), zone.ns_ttl_s, addresses)
     for service in zone.services:
@@ -216,52 +230,67 @@ def _rrsets(zone: Zone) -> Iterator[Rrset]:
 
 
 def _static(record: StaticRecord) -> Rrset:
-    if (normal := STATIC.get(record.qtype)) is None:
+    if (packed := STATIC.get(record.qtype)) is None:
         raise ValueError(f"{record.name}: {record.qtype} is none of {', '.join(STATIC)}")
     if not record.rdata:
         raise ValueError(f"{record.name} {record.qtype}: no data")
-    return Rrset(parse_name(record.name), Qtype[record.qtype], record.ttl_s, tuple(map(normal, record.rdata)))
+    rdata = tuple(map(packed, record.rdata))
+    if len(set(rdata)) != len(rdata):  # RFC 2181 section 5
+        raise ValueError(f"{record.name} {record.qtype}: the same data twice")
+    return Rrset(parse_name(record.name), Qtype[record.qtype], record.ttl_s, rdata)
 
 
-def _srv(text: str) -> str:
-    """RFC 2782: priority, weight, port, target, which may be the root."""
+def _srv(text: str) -> Rdata:
+    """RFC 2782: priority, weight, port, target, which may be the root and is never compressed."""
     *numbers, target = text.split()
     if len(numbers) != 3 or not all(number.isdecimal() and int(number) < 2**16 for number in numbers):
         raise ValueError(f"{text!r}: an SRV has priority, weight, port and target")
-    return " ".join((*numbers, target if target == "." else _host(target)))
+    labels = () if target == "." else parse_name(target)
+    return Rdata((), SRV_NUMBERS.pack(*map(int, numbers)) + spelled(labels) + b"\0")
 
 
-def _host(text: str) -> str:
-    return _text(parse_name(text))
+def _host(text: str) -> Rdata:
+    return Rdata((parse_name(text),), b"")
 
 
-STATIC: Mapping[str, Callable[[str], str]] = {
-    "A": lambda text: str(IPv4Address(text)),
-    "AAAA": lambda text: str(IPv6Address(text)),
+def text_rdata(text: str) -> Rdata:
+    """In as many strings as it needs, and one at least."""
+    encoded = text.encode()
+    starts = range(0, max(1, len(encoded)), TEXT_MAX_BYTES)
+    strings = (encoded[start : start + TEXT_MAX_BYTES] for start in starts)
+    rest = b"".join(bytes((len(string),)) + string for string in strings)
+    if len(rest) > RDATA_MAX_BYTES:
+        raise ValueError(f"a TXT of {len(rest)} bytes, more than {RDATA_MAX_BYTES}")
+    return Rdata((), rest)
+
+
+STATIC: Mapping[str, Callable[[str], Rdata]] = {
+    "A": lambda text: Rdata((), IPv4Address(text).packed),
+    "AAAA": lambda text: Rdata((), IPv6Address(text).packed),
     "CNAME": _host,
-    "TXT": str,
+    "TXT": text_rdata,
     "SRV": _srv,
     "PTR": _host,
 }
 
 
-def _soa(zone: Zone) -> Rrset:
-    primary = _text(parse_name(next(iter(zone.nameservers))))
-    numbers = (zone.serial % 2**32, *SOA_TIMERS_S, zone.negative_ttl_s)
-    rdata = " ".join((primary, _text(parse_name(zone.contact)), *map(str, numbers)))
-    return Rrset(parse_name(zone.name), Qtype.SOA, zone.ns_ttl_s, (rdata,))
+def _soa(zone: Zone, ttl_s: int) -> Rrset:
+    names = parse_name(next(iter(zone.nameservers))), parse_name(zone.contact)
+    numbers = SOA_NUMBERS.pack(zone.serial % 2**32, *SOA_TIMERS_S, zone.negative_ttl_s)
+    return Rrset(parse_name(zone.name), Qtype.SOA, ttl_s, (Rdata(names, numbers),))
 
 
 def _service(service: ServiceRecord) -> Iterator[Rrset]:
     yield from _addresses(parse_name(service.name), service.ttl_s, service.addresses)
     if service.addresses:
         evidence = f"epoch={service.epoch} node={service.node}"
-        yield Rrset(parse_name(f"{EPOCH_LABEL}.{service.name}"), Qtype.TXT, 0, (evidence,))
+        yield Rrset(parse_name(f"{EPOCH_LABEL}.{service.name}"), Qtype.TXT, 0, (text_rdata(evidence),))
 
 
 def _addresses(name: Name, ttl_s: int, addresses: tuple[str, ...]) -> Iterator[Rrset]:
-    for qtype, version in ((Qtype.A, 4), (Qtype.AAAA, 6)):
-        if rdata := tuple(address for address in addresses if ip_address(address).version == version):
+    packed = [ip_address(address).packed for address in addresses]
+    for qtype, bytes_ in ((Qtype.A, 4), (Qtype.AAAA, 16)):
+        if rdata := tuple(Rdata((), each) for each in packed if len(each) == bytes_):
             yield Rrset(name, qtype, ttl_s, rdata)
 
 

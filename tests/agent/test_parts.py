@@ -26,18 +26,6 @@ def both() -> Config:
     return load(CONFIGS / "both.toml")
 
 
-def test_a_service_without_an_assignment_has_no_address(both: Config) -> None:
-    (record,) = answers.zone(both, {}).services
-    assert (record.addresses, record.node, record.epoch) == ((), None, None)
-
-
-def test_the_serial_grows_with_every_epoch(both: Config) -> None:
-    name = both.services[0].name
-    nodes = both.services[0].nodes
-    serials = [answers.zone(both, {name: Assignment(nodes[0].name, epoch)}).serial for epoch in (1, 2, 7)]
-    assert serials == sorted(set(serials))
-
-
 def test_the_stages_are_those_that_have_steps(both: Config) -> None:
     assert build.stages(both.services[0]) == frozenset(Stage)
     only_dns = load(CONFIGS / "multi-az-route53.toml").services[0]
@@ -54,10 +42,12 @@ def test_the_answer_is_the_moving_address_where_that_is_wanted() -> None:
 def test_who_may_ask_has_the_forwarders_the_secrets_and_the_agents_own_name(both: Config, tmp_path: Path) -> None:
     secret = tmp_path / "cookie.key"
     secret.write_text("445536bcd2513298075a5d379663c962\n")
-    dns = both.dns.model_copy(update={"cookie_secrets": (secret,), "version": True})
+    limit = both.dns.rate_limit.model_copy(update={"unprepared_per_s": 7})
+    dns = both.dns.model_copy(update={"cookie_secrets": (secret,), "version": True, "rate_limit": limit})
     policy = answers.dns_policy(both.model_copy(update={"dns": dns}))
     assert policy.cookie_secrets == ("445536bcd2513298075a5d379663c962",)
     assert (policy.identity, policy.version) == (both.agent.name, f"edge {__version__}")
+    assert (policy.rates.per_s, policy.rates.unprepared_per_s) == (0, 7)
     assert set(policy.trusted) == {str(prefix) for prefix in both.dns.trusted_forwarders}
     secret.write_text("password")
     with pytest.raises(ConfigError, match=r"dns.cookie_secrets\[0\].*32 hex digits"):

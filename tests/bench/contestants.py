@@ -1,12 +1,16 @@
 """Who is measured. Each has one thread (process) for UDP, but where its name says two."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
+from edge.dns import server
+from edge.dns.orders import Legacy
 from tests.conformance import servers
 from tests.conformance.servers import HOST, Server, free_port, run_server
 from tests.conformance.zone import APEX, FILES, master_file
@@ -22,10 +26,23 @@ guardian=no
 receiver-threads=1
 enable-lua-records=yes
 """
+IN_PYTHON = "from edge.dns import udp, worker; udp.NATIVE = False; worker.main()"
 ZONE_OF = 'zone "{apex}" {{ type master; file "{home}/zone"; }};\n'
 ROOT = Path(__file__).parents[2]
 
 Start = Callable[[Path], AbstractContextManager[Server]]
+
+
+@contextmanager
+def edge_in_python(home: Path) -> Iterator[Server]:
+    """As where the native module was not built."""
+    with patch.object(server, "_run", _run_in_python), servers.edge(home) as running:
+        yield running
+
+
+def _run_in_python(legacy: Legacy) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-I", "-c", IN_PYTHON, legacy.to_json()]
+    return subprocess.Popen(command, pass_fds=legacy.descriptors(), env={}, cwd="/", start_new_session=True)
 
 
 @contextmanager
@@ -49,6 +66,7 @@ def dnslib(home: Path) -> Iterator[Server]:
 
 CONTESTANTS: dict[str, tuple[str, Start]] = {
     "edge": (sys.executable, servers.edge),
+    "edge, in Python": (sys.executable, edge_in_python),
     "edge, 2 workers": (sys.executable, partial(servers.edge, workers=2)),
     "gdnsd": ("gdnsd", servers.gdnsd),
     "gdnsd, 2 threads": ("gdnsd", partial(servers.gdnsd, threads=2)),

@@ -12,7 +12,7 @@ needs_dnsperf = pytest.mark.skipif(not shutil.which("dnsperf"), reason="dnsperf 
 
 
 @needs_dnsperf
-@pytest.mark.parametrize("name", ["edge", "NSD"])
+@pytest.mark.parametrize("name", ["edge", "edge, in Python", "NSD"])
 def test_a_round_measures_a_server_and_its_children(name: str) -> None:
     if not shutil.which(CONTESTANTS[name][0]):
         pytest.skip(f"{name} is not installed")

@@ -31,7 +31,8 @@ def require(holds: object, evidence: str) -> None:
 
 @contextmanager
 def udp(server: Server, source: str = "") -> Iterator[socket.socket]:
-    with socket.socket(type=socket.SOCK_DGRAM) as asker:
+    family = socket.AF_INET6 if ":" in server.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asker:
         if source:
             asker.bind((source, 0))
         asker.connect((server.host, server.port))
@@ -52,6 +53,12 @@ def ask(server: Server, packet: bytes, source: str = "") -> Message:
     return message
 
 
+def variant(server: Server, name: str) -> Server:
+    if name not in server.variants:
+        raise NotOfferedError(f"{name}: not configured here")
+    return server.variants[name]
+
+
 def answers(server: Server, *packets: bytes) -> list[bytes]:
     """Everything that comes back over UDP before, and shortly after, the answer to a probing question."""
     found = []
@@ -69,8 +76,8 @@ def answers(server: Server, *packets: bytes) -> list[bytes]:
 
 
 @contextmanager
-def tcp(server: Server) -> Iterator[socket.socket]:
-    with socket.create_connection((server.host, server.port), PATIENCE_S) as stream:
+def tcp(server: Server, source: str = "") -> Iterator[socket.socket]:
+    with socket.create_connection((server.host, server.port), PATIENCE_S, (source, 0) if source else None) as stream:
         yield stream
 
 
@@ -86,8 +93,8 @@ def take(stream: socket.socket) -> Message:
         raise BrokenError(f"no answer over TCP: {error}") from error
 
 
-def ask_tcp(server: Server, packet: bytes) -> Message:
-    with tcp(server) as stream:
+def ask_tcp(server: Server, packet: bytes, source: str = "") -> Message:
+    with tcp(server, source) as stream:
         stream.sendall(frame(packet))
         message = take(stream)
     expect(message.ident, int.from_bytes(packet[:2]), "id")

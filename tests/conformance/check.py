@@ -13,12 +13,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.conformance import servers
+from tests.conformance import servers, variants
 from tests.conformance.rule import Outcome, Result, Rule, rules_of
-from tests.conformance.rules import cookies, data, edns, header, odd, size, stream
+from tests.conformance.rules import cookies, data, edns, header, limits, neighbours, odd, size, static, stream, ways
 from tests.conformance.servers import PEERS, Server
 
-RULES = tuple(rule for module in (header, data, odd, edns, cookies, size, stream) for rule in rules_of(module))
+MODULES = (header, data, static, neighbours, odd, edns, cookies, size, stream, ways, limits)
+RULES = tuple(rule for module in MODULES for rule in rules_of(module))
 AT_ONCE = 8  # most of the time goes into the rules about idle connections
 
 
@@ -56,7 +57,7 @@ def _row(name: str, source: str, cells: Sequence[str] | Mapping[str, object]) ->
 
 def _all_here(stack: ExitStack) -> list[Server]:
     home = Path(stack.enter_context(TemporaryDirectory()))
-    starts = {"edge": servers.edge, **{peer: start for peer, (start, _) in PEERS.items() if servers.installed(peer)}}
+    starts = {"edge": variants.edge, **{peer: start for peer, (start, _) in PEERS.items() if servers.installed(peer)}}
     for peer in starts:
         (home / peer).mkdir()
     return [stack.enter_context(start(home / peer)) for peer, start in starts.items()]

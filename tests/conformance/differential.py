@@ -12,7 +12,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,12 +20,74 @@ from tempfile import TemporaryDirectory
 from tests.conformance import servers
 from tests.conformance.asker import MAX_BYTES, PATIENCE_S
 from tests.conformance.servers import Server
-from tests.conformance.wire import AA, AD, ANY_CLASS, CD, CHAOS, DO, IN, RD, Message, R, Record, T, Z, name, opt, query
+from tests.conformance.wire import (
+    AA,
+    AD,
+    ANY_CLASS,
+    CD,
+    CHAOS,
+    DO,
+    IN,
+    RD,
+    BrokenError,
+    Message,
+    R,
+    Record,
+    T,
+    Z,
+    name,
+    opt,
+    query,
+)
 from tests.conformance.wire import read as read_message
-from tests.conformance.zone import APEX, BIG, DUAL, EVIDENCE, FILES, HALF_WAY, MEDIUM, NS1
+from tests.conformance.zone import (
+    ALIAS,
+    APEX,
+    BIG,
+    CHAIN,
+    CHILD,
+    CHILD_HOST,
+    DUAL,
+    EVIDENCE,
+    EXPORTED,
+    FILES,
+    HALF_WAY,
+    HOST,
+    LENT,
+    LONG,
+    LOST,
+    MEDIUM,
+    NS1,
+    ODD,
+    POINTER,
+    REVERSE,
+    REVERSE6,
+    REVERSE6_DUAL,
+    REVERSE_FILES,
+    SMB,
+    TEXT,
+    ZONES,
+)
 
 PEERS = ("NSD", "Knot")
-KNOWN = (APEX, FILES, DUAL, HALF_WAY, EVIDENCE, MEDIUM, BIG, NS1, f"_edge.{DUAL}")
+PARENTS = (APEX, FILES, DUAL, HALF_WAY, EVIDENCE, CHILD, REVERSE, ALIAS)
+ALIASES = (ALIAS, CHAIN, LOST, EXPORTED, LENT)
+STATIC = (
+    HOST,
+    *ALIASES,
+    SMB,
+    TEXT,
+    LONG,
+    POINTER,
+    ODD,
+    CHILD,
+    CHILD_HOST,
+    REVERSE,
+    REVERSE_FILES,
+    REVERSE6,
+    REVERSE6_DUAL,
+)
+KNOWN = (*(APEX, FILES, DUAL, HALF_WAY, EVIDENCE, MEDIUM, BIG, NS1, f"_edge.{DUAL}") * 2, *STATIC)
 STRANGERS = (
     "www.other.example",
     "corp.example",
@@ -34,9 +96,24 @@ STRANGERS = (
     "xfs.corp.example",
     f"{APEX}.org",
     "1.0.0.127.in-addr.arpa",
+    "10.in-addr.arpa",
+    "ip6.arpa",
 )
-USUAL_TYPES = (*(T.A, T.AAAA, T.NS, T.SOA, T.TXT) * 3, T.MX, T.SRV, T.CNAME, T.DS, T.DNSKEY, T.HTTPS, T.CAA, T.ANY)
+USUAL_TYPES = (
+    *(T.A, T.AAAA, T.NS, T.SOA, T.TXT) * 3,
+    T.MX,
+    T.SRV,
+    T.CNAME,
+    T.PTR,
+    T.DS,
+    T.DNSKEY,
+    T.HTTPS,
+    T.CAA,
+    T.ANY,
+)
 SIZES = (0, 512, 600, 1232, 1232, 1472, 4096, 65535)
+
+TRIES = 6  # edge cannot be told from a machine that is busy otherwise, but by patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +171,32 @@ ASPECTS: dict[str, Callable[[Message], object]] = {
     "opt": _opt,
 }
 
-NAMESERVERS = {(name(APEX), T.NS), (name(NS1), T.A), (name(NS1), T.AAAA)}
+NAMESERVERS = {*((name(zone.name), T.NS) for zone in ZONES), (name(NS1), T.A), (name(NS1), T.AAAA)}
+
+
+TARGETS = {(name(owner), rtype) for owner in (FILES, HOST) for rtype in (T.A, T.AAAA)}
+
+
+def _extra(pair: Pair) -> set[tuple[bytes, int]]:
+    """What stands behind their answer, where nothing stands behind ours."""
+    theirs = (*pair.theirs.authority, *pair.theirs.additional)
+    return {(found.owner.lower(), found.rtype) for found in theirs} if not pair.ours.authority else set()
 
 
 def _nsd_adds_nameservers(pair: Pair) -> bool:
-    extra = {(found.owner.lower(), found.rtype) for found in (*pair.theirs.authority, *pair.theirs.additional)}
-    return pair.peer == "NSD" and bool(pair.ours.answer) and not pair.ours.authority and extra <= NAMESERVERS
+    extra = _extra(pair)
+    return pair.peer == "NSD" and bool(pair.ours.answer) and bool(extra) and extra <= NAMESERVERS
+
+
+def _targets_come_along(pair: Pair) -> bool:
+    extra, usual = _extra(pair), NAMESERVERS if pair.peer == "NSD" else set()
+    return T.SRV in {found.rtype for found in pair.ours.answer} and bool(extra & TARGETS) and extra <= TARGETS | usual
+
+
+def _knot_stops_at_a_delegation(pair: Pair) -> bool:
+    """An alias of a name in the zone below: both of them say the alias."""
+    cut = {(found.owner.lower(), found.rtype) for found in pair.theirs.authority} == {(name(CHILD), T.NS)}
+    return pair.peer == "Knot" and pair.asked.owner.lower() == name(LENT) and cut
 
 
 def _another_rrset_for_any(pair: Pair) -> bool:
@@ -112,6 +209,16 @@ EXPLAINED = (
         "NSD repeats the apex NS and their addresses behind positive answers, as RFC 1034 6.2.1 does",
         frozenset({"authority", "additional"}),
         _nsd_adds_nameservers,
+    ),
+    Explanation(
+        "the addresses of an SRV's targets come along, as RFC 2782 suggests; here they are to be asked for",
+        frozenset({"authority", "additional"}),
+        _targets_come_along,
+    ),
+    Explanation(
+        "Knot refers to the zone below where an alias leads into it, although it has that too",
+        frozenset({"answer", "authority", "additional"}),
+        _knot_stops_at_a_delegation,
     ),
     Explanation(
         "ANY gets one RRset, and another one at each server (RFC 8482 4.1)",
@@ -180,7 +287,7 @@ def _owner(chance: random.Random) -> bytes:
     front = b"".join(bytes([len(label)]) + label for label in labels)
     if kind < 0.7:
         front = name(chance.choice(("www", "a.b.c", "*", "_tcp", "deep", "below")))[:-1]
-    return front + name(chance.choice(KNOWN[:5]))
+    return front + name(chance.choice(PARENTS))
 
 
 def _recased(owner: bytes, chance: random.Random) -> bytes:
@@ -202,17 +309,30 @@ def _edns(chance: random.Random, version: int) -> bytes:
 
 
 class Asker:
-    """One connected socket to each server."""
+    """A connected socket. Another one for each try: a late answer is not taken for that to the next question."""
 
-    def __init__(self, stack: ExitStack, server: Server) -> None:
+    def __init__(self, server: Server) -> None:
         self.name = server.name
-        self._socket = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
-        self._socket.settimeout(PATIENCE_S)
-        self._socket.connect((server.host, server.port))
+        self._address = server.host, server.port
+        self._socket = self._connected()
 
     def ask(self, packet: bytes) -> Message:
-        self._socket.send(packet)
-        return read_message(self._socket.recv(MAX_BYTES))
+        for _ in range(TRIES):
+            self._socket.send(packet)
+            with suppress(TimeoutError):
+                return read_message(self._socket.recv(MAX_BYTES))
+            self.close()
+            self._socket = self._connected()
+        raise BrokenError(f"{self.name} is silent for {TRIES * PATIENCE_S} s: {packet.hex()}")
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _connected(self) -> socket.socket:
+        asker = socket.socket(type=socket.SOCK_DGRAM)
+        asker.settimeout(PATIENCE_S)
+        asker.connect(self._address)
+        return asker
 
 
 def compare(count: int, seed: int) -> Findings:
@@ -233,7 +353,7 @@ def _askers(stack: ExitStack) -> Iterator[Asker]:
     starts = {"edge": servers.edge, **{peer: servers.PEERS[peer][0] for peer in PEERS}}
     for server, start in starts.items():
         (home / server).mkdir()
-        yield Asker(stack, stack.enter_context(start(home / server)))
+        yield stack.enter_context(closing(Asker(stack.enter_context(start(home / server)))))
 
 
 def main() -> int:

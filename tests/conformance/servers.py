@@ -9,17 +9,18 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
+from typing import NamedTuple
 
 from edge.dns.guard import Policy
 from edge.dns.server import Workers
 from tests.conformance.wire import T, query
-from tests.conformance.zone import APEX, ZONE, master_file
+from tests.conformance.zone import APEX, CHILD, ZONES, master_file
 
 HOST = "127.0.0.1"
 START_S = 30.0
@@ -31,14 +32,30 @@ POLICY = Policy(
     version="edge",
 )
 
-BIND = """
+
+class Config(NamedTuple):
+    """`text` has the zones in it, each as `zone`."""
+
+    file: str
+    text: str
+    zone: str
+
+
+BIND = Config(
+    "named.conf",
+    """
 options {{ directory "{home}"; listen-on port {port} {{ {host}; }}; listen-on-v6 {{ none; }}; recursion no;
   pid-file none; session-keyfile "{home}/session.key"; managed-keys-directory "{home}"; allow-transfer {{ none; }};
-  dnssec-validation no; notify no; tcp-initial-timeout 50; tcp-idle-timeout 50; server-id "peer"; }};
+  dnssec-validation no; notify no; check-names primary ignore;
+  tcp-initial-timeout 50; tcp-idle-timeout 50; server-id "peer"; }};
 controls {{ }};
-zone "{apex}" {{ type primary; file "{home}/zone"; }};
-"""
-KNOT = """
+{zones}
+""",
+    'zone "{name}" {{ type primary; file "{home}/{name}"; }};',
+)
+KNOT = Config(
+    "knot.conf",
+    """
 server:
   listen: {host}@{port}
   rundir: {home}
@@ -57,10 +74,13 @@ template:
     storage: {home}
     global-module: mod-cookies/default
 zone:
-  - domain: {apex}
-    file: {home}/zone
-"""
-NSD = """
+{zones}
+""",
+    "  - domain: {name}\n    file: {home}/{name}",
+)
+NSD = Config(
+    "nsd.conf",
+    """
 server:
   ip-address: {host}@{port}
   username: ""
@@ -80,22 +100,29 @@ server:
   identity: "peer"
 remote-control:
   control-enable: no
-zone:
-  name: {apex}
-  zonefile: "{home}/zone"
-"""
-GDNSD = """
+{zones}
+""",
+    'zone:\n  name: {name}\n  zonefile: "{home}/{name}"',
+)
+GDNSD = Config(
+    "config",
+    """
 options => {{ listen => [ "{host}:{port}" ], udp_threads => {threads}, tcp_threads => 1, min_ttl => 0,
   tcp_timeout => 5, run_dir => {home}, state_dir => {home}, nsid_ascii => peer, chaos_response => peer }}
-"""
+""",
+    "",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
+    """`variants`: the same server as others may have configured it; see `tests.conformance.variants`."""
+
     name: str
     host: str
     port: int
     pids: tuple[int, ...]
+    variants: Mapping[str, "Server"] = field(default_factory=dict, compare=False)
 
 
 Start = Callable[[Path, int], Iterator[Server]]
@@ -112,17 +139,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def edge(home: Path, workers: int = 1) -> Iterator[Server]:
+def edge(home: Path, workers: int = 1, policy: Policy = POLICY, hosts: Sequence[str] = (HOST,)) -> Iterator[Server]:
     """A real controller's side, its loop in a thread: the workers are processes of their own."""
     port, loop = free_port(), asyncio.new_event_loop()
-    side = Workers([(HOST, port)], workers, POLICY, home)
-    side.start(ZONE)
+    side = Workers([(host, port) for host in hosts], workers, policy, home)
+    side.start(ZONES)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     supervising = asyncio.run_coroutine_threadsafe(side.supervise(), loop)
     try:
         asyncio.run_coroutine_threadsafe(side.published(), loop).result(START_S)
-        yield Server("edge", HOST, port, tuple(member.process.pid for member in side._members))
+        yield Server("edge", hosts[0], port, tuple(member.process.pid for member in side._members))
     finally:
         supervising.cancel()
         asyncio.run_coroutine_threadsafe(side.stop(), loop).result(START_S)
@@ -134,32 +161,30 @@ def edge(home: Path, workers: int = 1) -> Iterator[Server]:
 @contextmanager
 def bind(home: Path, threads: int = 1) -> Iterator[Server]:
     port = free_port()
-    config = _zone_and_config(home, BIND, "named.conf", port, threads)
+    config = _configured(home, BIND, port, threads)
     yield from run_server("BIND", ["named", "-f", "-n", str(threads), "-c", str(config), "-g"], home, port)
 
 
 @contextmanager
 def knot(home: Path, threads: int = 1) -> Iterator[Server]:
     port = free_port()
-    yield from run_server(
-        "Knot", ["knotd", "-c", str(_zone_and_config(home, KNOT, "knot.conf", port, threads))], home, port
-    )
+    yield from run_server("Knot", ["knotd", "-c", str(_configured(home, KNOT, port, threads))], home, port)
 
 
 @contextmanager
 def nsd(home: Path, threads: int = 1) -> Iterator[Server]:
     port = free_port()
-    yield from run_server(
-        "NSD", ["nsd", "-d", "-c", str(_zone_and_config(home, NSD, "nsd.conf", port, threads))], home, port
-    )
+    yield from run_server("NSD", ["nsd", "-d", "-c", str(_configured(home, NSD, port, threads))], home, port)
 
 
 @contextmanager
 def gdnsd(home: Path, threads: int = 1) -> Iterator[Server]:
     port = free_port()
-    _zone_and_config(home, GDNSD, "config", port, threads)
+    _configured(home, GDNSD, port, threads)
     (home / "zones").mkdir()
-    (home / "zone").rename(home / "zones" / APEX)
+    for zone in ZONES:
+        if zone.name != CHILD:  # it takes no zone below another
+            (home / zone.name).rename(home / "zones" / zone.name)
     yield from run_server("gdnsd", ["gdnsd", "-c", str(home), "start"], home, port)
 
 
@@ -170,10 +195,12 @@ def installed(peer: str) -> bool:
     return shutil.which(PEERS[peer][1]) is not None
 
 
-def _zone_and_config(home: Path, template: str, file: str, port: int, threads: int) -> Path:
-    (home / "zone").write_text(master_file())
-    (home / file).write_text(template.format(home=home, host=HOST, port=port, apex=APEX, threads=threads))
-    return home / file
+def _configured(home: Path, config: Config, port: int, threads: int) -> Path:
+    for zone in ZONES:
+        (home / zone.name).write_text(master_file(zone))
+    zones = "\n".join(config.zone.format(name=zone.name, home=home) for zone in ZONES)
+    (home / config.file).write_text(config.text.format(home=home, host=HOST, port=port, zones=zones, threads=threads))
+    return home / config.file
 
 
 def run_server(name: str, command: list[str], home: Path, port: int) -> Iterator[Server]:

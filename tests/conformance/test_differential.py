@@ -5,7 +5,7 @@ import random
 import pytest
 
 from tests.conformance import servers
-from tests.conformance.differential import PEERS, compare, draw
+from tests.conformance.differential import EXPLAINED, PEERS, compare, draw
 
 QUESTIONS = 5_000
 
@@ -15,6 +15,7 @@ def test_every_difference_is_explained() -> None:
     findings = compare(QUESTIONS, seed=20)
     assert findings.unexplained == []
     assert findings.questions == QUESTIONS
+    assert {reason for _, reason in findings.explained} == {explanation.reason for explanation in EXPLAINED}
 
 
 def test_a_seed_gives_the_same_questions() -> None:

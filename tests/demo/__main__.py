@@ -140,6 +140,7 @@ def _agent(aws: Emulator) -> Iterator[None]:
         subprocess.Popen(command, cwd=ROOT, env=aws.env(), stderr=log) as agent,
     ):
         try:
+            _until("the agent listens", lambda: _listens(agent))
             yield
         finally:
             agent.terminate()

@@ -33,7 +33,12 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 def main() -> None:
-    with Server((sys.argv[1], int(sys.argv[2])), Session) as server:
+    address, port = sys.argv[1], int(sys.argv[2])
+    try:
+        server = Server((address, port), Session)
+    except OSError as error:
+        sys.exit(f"{address} port {port}: {error.strerror}")
+    with server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         print("ready", flush=True)
         sys.stdin.read()

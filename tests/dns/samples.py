@@ -2,7 +2,9 @@
 
 import struct
 
-from edge.dns.zone import ServiceRecord, StaticRecord, Zone
+from dnslib import RDMAP, DNSBuffer
+
+from edge.dns.zone import Rrset, ServiceRecord, StaticRecord, Zone
 
 FILES = ServiceRecord("files.fs.corp.example", 0, ("10.0.1.10",), "a", 12)
 DUAL = ServiceRecord("Deep.below.fs.corp.example.", 3, ("10.0.2.10", "fd00::2:10"), "b", 7)
@@ -19,6 +21,12 @@ HOST = StaticRecord("host.fs.corp.example", "A", 300, ("10.0.9.9", "10.0.9.10"))
 
 def labels(name: str) -> tuple[bytes, ...]:
     return tuple(name.encode().split(b".")) if name else ()
+
+
+def shown(rrset: Rrset) -> tuple[str, ...]:
+    """The rdata in presentation format, read by dnslib."""
+    wires = [b"".join(question(name, 0)[:-4] for name in rdata.names) + rdata.rest for rdata in rrset.rdata]
+    return tuple(str(RDMAP[rrset.qtype.name].parse(DNSBuffer(wire), len(wire))) for wire in wires)
 
 
 def question(name: tuple[bytes, ...], qtype: int, qclass: int = 1) -> bytes:

@@ -6,13 +6,13 @@ import pytest
 from dnslib import DNSRecord
 
 from edge.dns import desk as desk_module
-from edge.dns.counters import Tally, total
-from edge.dns.desk import Desk
+from edge.dns.counters import Tally, drop_slot, total
+from edge.dns.desk import ASK, READY, Desk
 from edge.dns.guard import Deny, Policy
-from edge.dns.message import Qtype, Transport
+from edge.dns.message import Drop, Qtype, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Rates
-from tests.dns.desks import A_QUERY, HOME, LOCAL, SOA_QUERY, desk, dropped
+from tests.dns.desks import A_QUERY, HOME, LOCAL, SECRET, SOA_QUERY, desk, dropped
 from tests.dns.samples import ZONE, opt, option, packet
 
 
@@ -49,7 +49,6 @@ def test_a_packet_that_we_get_wrong_is_dropped_and_told_once(
 
 
 ABROAD = ("198.51.100.7", 5353)
-SECRET = "e5e973e5a6b2a43f48e7dc849e37bfcf"
 LIMITED = Policy(("0.0.0.0/0",), trusted=("127.0.0.0/8",), rates=Rates(per_s=2.0, burst_s=1.0))
 NOBODY = packet("no.fs.corp.example", Qtype.A)
 
@@ -106,6 +105,48 @@ def test_a_limit_can_be_watched_before_it_is_enforced() -> None:
     assert (dropped(at), happened(at)) == ({}, {"would_limit": 8})
 
 
+FRUGAL = replace(LIMITED, rates=Rates(unprepared_per_s=2.0, burst_s=1.0))
+
+
+@pytest.mark.parametrize("data", [NOBODY, packet("www.example", Qtype.A), A_QUERY[:20], b"", b"\0" * 12])
+def test_what_is_not_prepared_has_a_budget_before_it_is_read(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    at, read = desk(FRUGAL), list[bytes]()
+    respond = desk_module.respond
+    monkeypatch.setattr(
+        desk_module, "respond", lambda site, data, asker: read.append(data) or respond(site, data, asker)
+    )
+    answers(at, data, 10)
+    assert (len(read), dropped(at)["rate"]) == (2, 8)
+    assert None not in answers(at, A_QUERY, 50)
+
+
+def test_the_budget_is_for_those_who_may_be_forged() -> None:
+    at = desk(FRUGAL)
+    assert None not in answers(at, NOBODY, 50, HOME)
+    assert None not in [at.answer(NOBODY, ABROAD, Transport.TCP) for _ in range(50)]
+    assert answers(at, NOBODY, 3).count(None) == 1
+
+
+def test_the_budget_can_be_watched_before_it_is_enforced() -> None:
+    at = desk(replace(FRUGAL, rates=replace(FRUGAL.rates, log_only=True)))
+    assert None not in answers(at, NOBODY, 10)
+    assert (dropped(at), happened(at)) == ({}, {"would_limit": 8})
+
+
+def test_those_who_are_refused_have_a_budget_too() -> None:
+    at = desk(replace(FRUGAL, allow_query=("127.0.0.0/8",), deny=Deny.REFUSE))
+    assert answers(at, A_QUERY, 10).count(None) == 8
+
+
+def test_an_order_does_not_fill_the_buckets_again_unless_the_rates_are_new() -> None:
+    at = desk(FRUGAL)
+    answers(at, NOBODY, 3)
+    at.follow(Order(2, (ZONE,), FRUGAL))
+    assert answers(at, NOBODY, 3) == [None] * 3
+    at.follow(Order(3, (ZONE,), replace(FRUGAL, rates=replace(FRUGAL.rates, unprepared_per_s=3.0))))
+    assert answers(at, NOBODY, 4).count(None) == 1
+
+
 @pytest.mark.parametrize("name", ["files.fs.corp.example", "no.fs.corp.example"])
 def test_a_required_cookie_is_required_whatever_the_way(name: str) -> None:
     at = desk(replace(LOCAL, cookie_secrets=(SECRET,), cookie_required=True))
@@ -127,3 +168,39 @@ def test_a_packet_from_our_own_port_is_a_loop() -> None:
     at = Desk(Tally.create(), Order(1, (ZONE,), LOCAL), own=[("127.0.0.1", 53)])
     assert at.answer(A_QUERY, ("127.0.0.1", 53), Transport.UDP) is None
     assert dropped(at) == {"loop": 1}
+
+
+@pytest.mark.parametrize(("policy", "said"), [
+    (LOCAL, READY),
+    (replace(LOCAL, rates=Rates(per_s=2.0)), ASK),
+    (replace(LOCAL, rates=Rates(per_s=2.0), trusted=LOCAL.allow_query), READY),
+    (Policy(()), drop_slot(Drop.DENIED)),
+    (Policy((), Deny.REFUSE), ASK),
+])  # fmt: skip
+def test_the_shortcut_for_an_address_is_what_the_guard_and_the_limits_allow(policy: Policy, said: int) -> None:
+    hosts = desk(policy).shortcuts[1]
+    packed = bytes((127, 0, 0, 1))
+    assert hosts[packed] == said
+    assert dict(hosts) == {packed: said}
+
+
+def test_the_addresses_that_have_a_shortcut_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "REMEMBERED", 2)
+    hosts = desk().shortcuts[1]
+    for last in range(3):
+        assert hosts[bytes((127, 0, 0, last))] == READY
+    assert list(hosts) == [bytes((127, 0, 0, 2))]
+
+
+def test_an_order_takes_the_shortcuts_back() -> None:
+    at = desk()
+    assert at.shortcuts[1][bytes((127, 0, 0, 1))] == READY
+    at.follow(Order(2, (ZONE,), Policy(())))
+    assert at.shortcuts[1][bytes((127, 0, 0, 1))] == drop_slot(Drop.DENIED)
+
+
+def test_doubtful_source_ports_have_no_shortcut() -> None:
+    at = Desk(Tally.create(), Order(1, (ZONE,), LOCAL), own=[("127.0.0.1", 5300)])
+    ports = at.shortcuts[2]
+    assert len(ports) == 65536
+    assert [port for port, doubtful in enumerate(ports) if doubtful] == [0, 7, 13, 19, 37, 464, 5300]

@@ -16,7 +16,7 @@ def test_an_order_survives_the_journey() -> None:
         cookie_required=True,
         identity="edge-a",
         version="1.2",
-        rates=Rates(per_s=5.0, log_only=True),
+        rates=Rates(per_s=5.0, log_only=True, unprepared_per_s=7.5),
         tcp=TcpLimits(connections=7, idle_s=1.5),
     )
     order = Order(9, (ZONE, replace(ZONE, name="other.example", records=(HOST,))), policy)

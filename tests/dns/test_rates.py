@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from edge.dns import rates
@@ -60,6 +62,39 @@ def test_less_than_one_a_burst_still_passes_one() -> None:
     assert [passed(limiter, now_s=now_s) for now_s in (0.0, 9.0, 10.1)] == [1, 0, 1]
 
 
+def afforded(limiter: Limiter, host: str = "10.0.0.1", now_s: float = 0.0) -> int:
+    return [limiter.affords(host, now_s) for _ in range(50)].count(True)
+
+
+def test_a_network_has_a_budget_for_what_is_not_prepared() -> None:
+    limiter = Limiter(Rates(unprepared_per_s=5.0, burst_s=2.0))
+    assert [afforded(limiter, now_s=now_s) for now_s in (0.0, 0.4, 1000.0)] == [10, 2, 10]
+    assert [afforded(limiter, host, 1000.0) for host in ("10.0.0.255", "10.0.1.1", "fd00::1", "fd00:0:0:ff::2")] == [
+        0,
+        10,
+        10,
+        0,
+    ]
+
+
+def test_the_budget_and_the_rate_are_apart() -> None:
+    limiter = Limiter(Rates(per_s=5.0, unprepared_per_s=1.0, burst_s=2.0))
+    assert (afforded(limiter), passed(limiter), afforded(limiter)) == (2, 10, 0)
+
+
+def test_the_budget_is_on_unless_it_is_zero() -> None:
+    limiter = Limiter(Rates())
+    assert [limiter.affords("10.0.0.1", 0.0) for _ in range(5001)] == [True] * 5000 + [False]
+    assert afforded(Limiter(Rates(unprepared_per_s=0.0))) == 50
+
+
+@pytest.mark.parametrize(("prefix", "shared"), [(0, True), (8, True), (32, False)])
+def test_a_network_is_as_wide_as_its_prefix(prefix: int, shared: bool) -> None:
+    limiter = Limiter(replace(FIVE, ipv4_prefix=prefix))
+    passed(limiter)
+    assert passed(limiter, "10.255.0.1") == (0 if shared else 10)
+
+
 def test_memory_is_bounded_and_the_longest_unused_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "MAX_BUCKETS", 3)
     limiter = Limiter(FIVE)
@@ -67,5 +102,5 @@ def test_memory_is_bounded_and_the_longest_unused_goes_first(monkeypatch: pytest
         passed(limiter, told=told)
     assert passed(limiter, told=b"1") == 0
     passed(limiter, told=b"4")
-    assert len(limiter._buckets) == 3
+    assert len(limiter._answers._buckets) == 3
     assert [passed(limiter, told=told) for told in (b"1", b"4", b"2")] == [0, 0, 10]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import random
 import shutil
@@ -248,6 +249,16 @@ async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: 
         async with asyncio.timeout(PATIENCE_S):
             await workers.published()
         assert await everybody_says(port) == {"10.0.2.10"}
+
+
+@pytest.mark.parametrize(("native", "word"), [(True, "natively"), (False, "in Python")])
+async def test_the_log_says_who_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, *, native: bool, word: str
+) -> None:
+    monkeypatch.setattr(server, "NATIVE", native)
+    with caplog.at_level(logging.INFO, "edge.dns.server"):
+        async with running(tmp_path, free_port()):
+            assert f"UDP is answered {word}" in caplog.text
 
 
 async def test_workers_inherit_neither_environment_nor_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

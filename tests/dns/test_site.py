@@ -8,7 +8,7 @@ from edge.dns.guard import Policy
 from edge.dns.message import Qtype
 from edge.dns.site import ALIASES, Site
 from edge.dns.zone import Found, Outcome, StaticRecord, Zone
-from tests.dns.samples import HOST, ZONE, labels
+from tests.dns.samples import HOST, ZONE, labels, shown
 
 OPEN = Policy(("0.0.0.0/0",))
 PARENT = Zone("corp.example", {"ns1.corp.example": ("10.10.0.54",)}, "hostmaster.corp.example", 3, ())
@@ -39,7 +39,7 @@ def apex(found: Found) -> str:
 
 
 def rdata(found: Found) -> list[str]:
-    return [text for rrset in found.answer for text in rrset.rdata]
+    return [text for rrset in found.answer for text in shown(rrset)]
 
 
 @pytest.mark.parametrize(

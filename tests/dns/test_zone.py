@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.dns.message import Qtype
-from edge.dns.zone import Found, Outcome, ServiceRecord, StaticRecord, Tree, Zone
-from tests.dns.samples import DUAL, FILES, HOST, WAITING, ZONE, labels
+from edge.dns.zone import Found, Outcome, Rdata, ServiceRecord, StaticRecord, Tree, Zone
+from tests.dns.samples import DUAL, FILES, HOST, WAITING, ZONE, labels, shown
 
 TREE = Tree(ZONE)
 MX = 15
@@ -17,7 +17,7 @@ def find(name: str, qtype: int, tree: Tree = TREE) -> Found:
 
 
 def rdata(found: Found) -> list[tuple[str, ...]]:
-    return [rrset.rdata for rrset in found.answer]
+    return [shown(rrset) for rrset in found.answer]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def rdata(found: Found) -> list[tuple[str, ...]]:
     [
         ("files.fs.corp.example", Qtype.A, ("10.0.1.10",)),
         ("deep.below.fs.corp.example", Qtype.AAAA, ("fd00::2:10",)),
-        ("_edge.files.fs.corp.example", Qtype.TXT, ("epoch=12 node=a",)),
+        ("_edge.files.fs.corp.example", Qtype.TXT, ('"epoch=12 node=a"',)),
         ("fs.corp.example", Qtype.NS, ("ns1.fs.corp.example.", "ns.elsewhere.example.")),
         ("ns1.fs.corp.example", Qtype.A, ("10.10.0.53",)),
         ("ns1.fs.corp.example", Qtype.AAAA, ("fd00::53",)),
@@ -91,7 +91,7 @@ def test_a_zone_without_any_assignment_answers_for_itself() -> None:
 
 def test_only_ns_brings_the_nameservers_addresses_that_are_ours() -> None:
     additional = find("fs.corp.example", Qtype.NS).additional
-    assert [(rrset.qtype, rrset.rdata) for rrset in additional] == [
+    assert [(rrset.qtype, shown(rrset)) for rrset in additional] == [
         (Qtype.A, ("10.10.0.53",)),
         (Qtype.AAAA, ("fd00::53",)),
     ]
@@ -105,7 +105,7 @@ def test_a_negative_answer_lives_for_the_smaller_of_ttl_and_minimum(
     tree = Tree(replace(ZONE, negative_ttl_s=negative_ttl_s, ns_ttl_s=ns_ttl_s))
     (soa,) = find("nobody.fs.corp.example", Qtype.A, tree).authority
     assert soa.ttl_s == expected
-    assert soa.rdata[0].endswith(f" {negative_ttl_s}")
+    assert shown(soa)[0].endswith(f" {negative_ttl_s}")
 
 
 def test_ttls() -> None:
@@ -132,12 +132,15 @@ def test_ttls() -> None:
         ({"records": (replace(HOST, name="ns1.fs.corp.example"),)}, "is a service's"),
         ({"records": (replace(HOST, qtype="MX"),)}, "none of A, AAAA"),
         ({"records": (replace(HOST, rdata=()),)}, "no data"),
+        ({"records": (replace(HOST, name="*.fs.corp.example"),)}, "no wildcards"),
+        ({"records": (replace(HOST, qtype="AAAA", rdata=("fd00::1", "FD00:0::1")),)}, "twice"),
         ({"records": (replace(HOST, rdata=("fd00::1",)),)}, "fd00::1"),
         ({"records": (HOST, replace(HOST, name="HOST.fs.corp.example."))}, "written twice"),
         ({"records": (HOST, replace(HOST, qtype="CNAME", rdata=("a.example",)))}, "stands alone"),
         ({"records": (replace(HOST, qtype="CNAME", rdata=("a.example",)), HOST)}, "stands alone"),
         ({"records": (replace(HOST, qtype="CNAME", rdata=("a.example", "b.example")),)}, "single"),
         ({"records": (replace(HOST, name="fs.corp.example", qtype="CNAME", rdata=("a.example",)),)}, "single"),
+        ({"records": (replace(HOST, qtype="TXT", rdata=("x" * 65280,)),)}, "more than 65535"),
         ({"records": (replace(HOST, qtype="SRV", rdata=("0 0 445",)),)}, "an SRV has"),
         ({"records": (replace(HOST, qtype="SRV", rdata=("0 0 65536 a.example",)),)}, "an SRV has"),
         ({"records": (replace(HOST, qtype="SRV", rdata=("0 -1 445 a.example",)),)}, "an SRV has"),
@@ -153,9 +156,25 @@ def test_static_records_are_there_beside_what_moves() -> None:
     tree = Tree(replace(ZONE, records=(HOST, replace(HOST, qtype="AAAA", rdata=("FD00:0::9",)), apex_text)))
     assert rdata(find("host.fs.corp.example", Qtype.A, tree)) == [HOST.rdata]
     assert rdata(find("host.fs.corp.example", Qtype.AAAA, tree)) == [("fd00::9",)]
-    assert rdata(find("fs.corp.example", Qtype.TXT, tree)) == [("v=1",)]
+    assert rdata(find("fs.corp.example", Qtype.TXT, tree)) == [('"v=1"',)]
     assert find("host.fs.corp.example", Qtype.A, tree).answer[0].ttl_s == 300
     assert find("host.fs.corp.example", Qtype.TXT, tree).outcome is Outcome.NODATA
+
+
+def test_the_longest_text_has_65535_bytes_with_its_lengths() -> None:
+    tree = Tree(replace(ZONE, records=(replace(HOST, qtype="TXT", rdata=("x" * 65279,)),)))
+    (rrset,) = find("host.fs.corp.example", Qtype.TXT, tree).answer
+    assert len(rrset.rdata[0].rest) == 65535
+
+
+def test_names_that_may_be_compressed_stand_apart_from_those_that_may_not() -> None:
+    """RFC 3597 section 4: the names of RFC 1035's own types, and no others. RFC 2782: SRV is none of them."""
+    alias, target = replace(HOST, name="c.fs.corp.example", qtype="CNAME", rdata=("A.b",)), (b"a", b"b")
+    service, text = replace(HOST, qtype="SRV", rdata=("0 1 2 a.b",)), replace(HOST, qtype="TXT", rdata=("a.b",))
+    tree = Tree(replace(ZONE, records=(alias, service, text)))
+    assert find("c.fs.corp.example", Qtype.A, tree).answer[0].rdata == (Rdata((target,), b""),)
+    assert find("host.fs.corp.example", Qtype.SRV, tree).answer[0].rdata == (Rdata((), b"\0\0\0\1\0\2\1a\1b\0"),)
+    assert find("host.fs.corp.example", Qtype.TXT, tree).answer[0].rdata == (Rdata((), b"\3a.b"),)
 
 
 def test_an_alias_answers_for_every_type() -> None:

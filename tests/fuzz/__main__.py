@@ -1,41 +1,58 @@
-"""`python -m tests.fuzz [--seconds N] [--seed S] [--engine mutate|atheris]`: a campaign, and its figures.
+"""`python -m tests.fuzz [--seconds N] [--packets N] [--processes N] [--seed S] [--engine mutate|atheris]`.
 
-`atheris` (libFuzzer, guided by coverage) is used where it is installed; its figures are libFuzzer's own.
+A campaign, and its figures. `atheris` (libFuzzer, guided by coverage, extra `fuzz`) prints libFuzzer's own, and keeps
+what it finds worth keeping in `--home`, where the next run goes on.
 """
 
 import argparse
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from tempfile import mkdtemp
 from time import time_ns
 
+WITHOUT_END = 10**12
 
-def _atheris(seconds: int) -> None:
-    import atheris  # type: ignore[import-untyped]
+
+def _atheris(seconds: int, home: Path) -> None:
+    import atheris  # type: ignore[import-not-found]
 
     with atheris.instrument_imports(include=["edge.dns"]):
         from tests.fuzz.seeds import corpus
-        from tests.fuzz.target import Target
-    target = Target()
-    home = Path(mkdtemp(prefix="edge-fuzz-"))  # stays: libFuzzer ends the process, and what it found is worth keeping
-    for number, packet in enumerate(corpus()):
-        (home / str(number)).write_bytes(packet)
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-print_final_stats=1", str(home)], target.packet)
+        from tests.fuzz.target import KINDS, Target
+    targets = [Target(kind) for kind in KINDS]
+    home.mkdir(parents=True, exist_ok=True)
+    _keep(home, corpus())
+
+    def each(packet: bytes) -> None:
+        for target in targets:
+            target.packet(packet)
+
+    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-print_final_stats=1", str(home)], each)
     atheris.Fuzz()
+
+
+def _keep(home: Path, packets: Iterable[bytes]) -> None:
+    for number, packet in enumerate(packets):
+        (home / f"seed-{number}").write_bytes(packet)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seconds", type=int, default=WITHOUT_END)
+    parser.add_argument("--packets", type=int, default=WITHOUT_END)
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=time_ns())
     parser.add_argument("--engine", choices=("mutate", "atheris"), default="mutate")
+    parser.add_argument("--home", type=Path, default=Path(".fuzz"))
     chosen = parser.parse_args()
+    seconds = 60 if chosen.seconds == chosen.packets else chosen.seconds
     if chosen.engine == "atheris":
-        _atheris(chosen.seconds)
-    from tests.fuzz.campaign import fuzz  # not earlier: atheris instruments what it sees imported
+        _atheris(seconds, chosen.home)
+    from tests.fuzz.campaign import Bounds, fuzz  # not earlier: atheris instruments what it sees imported
 
-    print(f"seed {chosen.seed}", flush=True)
-    print(fuzz(chosen.seconds, chosen.seed))
+    print(f"seed {chosen.seed}, {chosen.processes} processes", flush=True)
+    print(fuzz(Bounds(seconds, chosen.packets), chosen.seed, chosen.processes))
     return 0
 
 

@@ -1,28 +1,43 @@
-"""A short campaign in every run, and a proof that the invariants can fail."""
+"""A campaign of a minute in every run, and a proof that the invariants can fail."""
+
+import os
+from time import sleep
 
 import pytest
 
 from edge.dns import desk
 from edge.dns.answer import Ready
+from edge.dns.desk import Desk
 from tests.conformance.wire import BrokenError, query
-from tests.conformance.zone import FILES
-from tests.fuzz.campaign import fuzz
+from tests.conformance.zone import CHILD_HOST, FILES
+from tests.fuzz import campaign
+from tests.fuzz.campaign import WARM_UP_ROUNDS, Bounds, fuzz
+from tests.fuzz.port import PortTarget
 from tests.fuzz.seeds import corpus
-from tests.fuzz.target import Target
+from tests.fuzz.target import KINDS, Kind, Target
 
+SECONDS = int(os.environ.get("EDGE_FUZZ_SECONDS", "60"))
 MEMORY_SLACK_KIB = 8_192
+SHORT = Bounds(0, 0)
 
 
 def test_no_packet_breaks_an_invariant() -> None:
-    figures = fuzz(seconds=5, seed=20)
-    assert figures.packets >= 20_000
-    assert figures.end_kib < figures.start_kib + MEMORY_SLACK_KIB
+    figures = fuzz(Bounds(SECONDS, 10**9), seed=20, processes=2)
+    assert figures.packets >= 2 * WARM_UP_ROUNDS * campaign.ROUND
+    assert all(end < start + MEMORY_SLACK_KIB for start, end in figures.memory)
 
 
-def test_every_packet_of_the_corpus_is_answered_alike_by_both_ways() -> None:
-    target = Target()
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_packet_of_the_corpus_is_answered_alike_by_both_ways(kind: Kind) -> None:
+    target = Target(kind)
     for packet in corpus():
         target.packet(packet)
+    target.finish()
+
+
+def test_a_campaign_ends_after_so_many_packets() -> None:
+    bound = 100_000
+    assert 0 <= fuzz(Bounds(10**9, bound), seed=1, processes=2).packets - bound < 4 * campaign.ROUND
 
 
 def test_a_ready_answer_that_differs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +50,24 @@ def test_an_exception_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk, "respond", lambda *_: 1 / 0)
     with pytest.raises(BrokenError, match="exception"):
         Target().packet(query(FILES, 99))
+
+
+def test_a_port_that_says_something_else_than_its_desk_is_seen() -> None:
+    port = PortTarget()
+    port._like = PortTarget(KINDS[1])._like
+    with pytest.raises(BrokenError, match="answers"):
+        port.batch([query(CHILD_HOST)])
+    port.close()
+
+
+def test_a_packet_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Desk, "answer", lambda *_: sleep(100))
+    monkeypatch.setattr(campaign, "HANG_S", 1.0)
+    with pytest.raises(BrokenError, match=r"hangs: [0-9a-f]{2,}"):
+        fuzz(SHORT, seed=1)
+
+
+def test_a_packet_that_kills_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Desk, "answer", lambda *_: os._exit(1))
+    with pytest.raises(BrokenError, match=r"died: [0-9a-f]{2,}"):
+        fuzz(SHORT, seed=1)

@@ -296,7 +296,7 @@ OUTSIDE_NAMES = {
     "the top-level domain": "example",
     "a name that ends in the zone's letters but not in its labels": "xfs.corp.example",
     "the zone's name below another": f"{APEX}.org",
-    "a reverse name": "10.1.0.10.in-addr.arpa",
+    "a reverse name": "10.1.0.11.in-addr.arpa",
 }
 
 
