@@ -18,6 +18,7 @@ from edge.dns import ports
 from edge.dns.message import Qtype
 from edge.dns.ports import Passed, Ports
 from edge.dns.server import Workers
+from edge.dns.wildcard import ask_where_sent
 from edge.dns.worker import _withdraw
 from edge.errors import ConfigError
 from tests.dns.samples import FILES, ZONE, packet
@@ -44,7 +45,7 @@ UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
 
 @contextmanager
 def manager(port: int, host: str = "127.0.0.1", *, v6only: bool = True) -> Iterator[list[Passed]]:
-    """What a service manager binds and passes: one socket of each kind."""
+    """What a service manager binds and passes, as the unit says: one socket of each kind."""
     with ExitStack() as opened:
         yield [Passed("edge.socket", opened.enter_context(_bound(host, port, kind, v6only))) for kind in (UDP, TCP)]
 
@@ -57,6 +58,8 @@ def _bound(host: str, port: int, kind: socket.SocketKind, v6only: bool) -> socke
     bound.bind((host, port))
     if kind is TCP:
         bound.listen()
+    else:
+        ask_where_sent(bound)
     return bound
 
 
@@ -70,6 +73,14 @@ async def test_passed_sockets_are_answered_by_all_workers_from_the_first_questio
             assert len(await asyncio.to_thread(early.recv, 512)) > 0
             for ask_it in (ask, ask_tcp):
                 assert address(await asyncio.to_thread(ask_it, port, host=asked)) == "10.0.1.10"
+
+
+async def test_a_passed_wildcard_need_not_have_been_asked_for_addresses(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.socket(type=UDP) as bare:
+        bare.bind(("0.0.0.0", port))
+        async with running(tmp_path, port, host="0.0.0.0", passed=[Passed("bare", bare)]):
+            assert address(await asyncio.to_thread(ask, port, host="127.0.0.7")) == "10.0.1.10"
 
 
 async def test_a_shared_socket_is_read_by_the_others_while_a_worker_hangs(tmp_path: Path) -> None:
