@@ -91,8 +91,9 @@ def test_the_socket_unit_has_both_kinds_of_an_examples_addresses() -> None:
         assert re.findall(rf"(?m)^Listen{kind}=(.*)", SOCKET) == list(map(str, listen))
 
 
-def test_a_busy_or_failed_start_never_closes_the_port() -> None:
-    assert {"TriggerLimitIntervalSec=0", "ReusePort=no", "BindIPv6Only=ipv6-only"} <= set(SOCKET.splitlines())
+def test_the_socket_unit_keeps_the_port_open_and_ours_alone() -> None:
+    wanted = {"TriggerLimitIntervalSec=0", "ReusePort=no", "BindIPv6Only=ipv6-only", "PassPacketInfo=yes"}
+    assert wanted <= set(SOCKET.splitlines())
 
 
 def test_the_unit_is_well_confined(unit: Path) -> None:

@@ -36,5 +36,4 @@ def origin(received: Iterable[Ancillary]) -> list[Ancillary]:
 def _without_interface(level: int, data: bytes) -> bytes:
     if level == socket.IPPROTO_IPV6:
         return IN6_PKTINFO.pack(IN6_PKTINFO.unpack(data)[0], 0)
-    _, ours, sent_to = IN_PKTINFO.unpack(data)
-    return IN_PKTINFO.pack(0, ours if any(ours) else sent_to, bytes(4))  # none yet: it came before it was asked for
+    return IN_PKTINFO.pack(0, IN_PKTINFO.unpack(data)[1], bytes(4))

@@ -119,6 +119,12 @@ def test_each_part_refuses_files_or_sockets_or_children_alone() -> None:
     assert said_by(alone.format(part="seccomp")) == [errno.EPERM] * 3
 
 
+def test_roots_groups_are_left() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    assert said_by("os.setgroups([1, 2]); cage._SHUT['user'](cage._Libraries()); say(os.getgroups())") == []
+
+
 def test_a_host_without_a_part_goes_on_and_says_so() -> None:
     """The second time, the first cage forbids most of what the cage is made with."""
     again = said_by("cage.enter(); say(cage.enter())")

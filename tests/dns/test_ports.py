@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -18,6 +18,8 @@ from edge.dns import ports
 from edge.dns.message import Qtype
 from edge.dns.ports import Passed, Ports
 from edge.dns.server import Workers
+from edge.dns.wildcard import ask_where_sent
+from edge.dns.worker import _withdraw
 from edge.errors import ConfigError
 from tests.dns.samples import FILES, ZONE, packet
 from tests.dns.test_server import (
@@ -43,7 +45,7 @@ UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
 
 @contextmanager
 def manager(port: int, host: str = "127.0.0.1", *, v6only: bool = True) -> Iterator[list[Passed]]:
-    """What a service manager binds and passes: one socket of each kind."""
+    """What a service manager binds and passes, as the unit says: one socket of each kind."""
     with ExitStack() as opened:
         yield [Passed("edge.socket", opened.enter_context(_bound(host, port, kind, v6only))) for kind in (UDP, TCP)]
 
@@ -56,6 +58,8 @@ def _bound(host: str, port: int, kind: socket.SocketKind, v6only: bool) -> socke
     bound.bind((host, port))
     if kind is TCP:
         bound.listen()
+    else:
+        ask_where_sent(bound)
     return bound
 
 
@@ -69,6 +73,14 @@ async def test_passed_sockets_are_answered_by_all_workers_from_the_first_questio
             assert len(await asyncio.to_thread(early.recv, 512)) > 0
             for ask_it in (ask, ask_tcp):
                 assert address(await asyncio.to_thread(ask_it, port, host=asked)) == "10.0.1.10"
+
+
+async def test_a_passed_wildcard_need_not_have_been_asked_for_addresses(tmp_path: Path) -> None:
+    port = free_port()
+    with socket.socket(type=UDP) as bare:
+        bare.bind(("0.0.0.0", port))
+        async with running(tmp_path, port, host="0.0.0.0", passed=[Passed("bare", bare)]):
+            assert address(await asyncio.to_thread(ask, port, host="127.0.0.7")) == "10.0.1.10"
 
 
 async def test_a_shared_socket_is_read_by_the_others_while_a_worker_hangs(tmp_path: Path) -> None:
@@ -179,7 +191,7 @@ def test_a_port_of_root_is_explained() -> None:
 
 
 async def test_stopping_workers_answer_what_has_arrived(tmp_path: Path) -> None:
-    """All but the last of these wait in the socket of a worker that is held still, until it is told to end."""
+    """These wait in the socket of a worker that is held still until it is told to end, and ends by itself then."""
     port = free_port()
     workers = Workers([("127.0.0.1", port)], 1, LOOPBACK, tmp_path)
     workers.start(ZONE)
@@ -194,6 +206,7 @@ async def test_stopping_workers_answer_what_has_arrived(tmp_path: Path) -> None:
         for asker in waiting:
             assert len(await asyncio.to_thread(asker.recv, 512)) > 0
         await stopping
+    assert member.process.returncode == 0
 
 
 async def test_a_worker_that_hangs_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,3 +273,29 @@ async def test_how_long_a_killed_worker_is_missed(tmp_path: Path, monkeypatch: p
             took_ms.append((monotonic() - began_s) * 1000)
         assert workers.counters().queries["A", "NOERROR", "udp"] == counted
     print(f"a killed worker's successor answers after {median(took_ms):.0f} ms, at most {max(took_ms):.0f} ms")
+
+
+@pytest.mark.parametrize(("host", "asked"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.5"), ("::", "::1")])
+def test_a_leaving_worker_gets_nothing_new_and_can_answer_what_it_has(host: str, asked: str) -> None:
+    """Its sockets share the port with its successor's; what comes between its last look and its end would be lost."""
+    port = free_port()
+    ours = Ports([(host, port)])
+    with ExitStack() as opened:
+        leaving, staying = (opened.enter_context(ours.bind(UDP, alone=False)[0]) for _ in range(2))
+        for each in (leaving, staying):
+            each.setblocking(False)
+        for _ in range(24):
+            opened.enter_context(asking(port, host=asked))
+        _withdraw(leaving)
+        later = [opened.enter_context(asking(port, host=asked)) for _ in range(24)]
+        had = received(leaving)
+        assert len(had) + len(received(staying)) == 48
+        assert had
+        assert not {source[:2] for source in had} & {asker.getsockname()[:2] for asker in later}
+        leaving.sendto(b"answer", had[0])
+
+
+def received(port: socket.socket) -> list[tuple[str, int]]:
+    with suppress(BlockingIOError):
+        return [port.recvfrom(512)[1], *received(port)]
+    return []
