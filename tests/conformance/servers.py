@@ -112,10 +112,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def edge(home: Path, workers: int = 1) -> Iterator[Server]:
+def edge(home: Path, workers: int = 1, policy: Policy = POLICY) -> Iterator[Server]:
     """A real controller's side, its loop in a thread: the workers are processes of their own."""
     port, loop = free_port(), asyncio.new_event_loop()
-    side = Workers([(HOST, port)], workers, POLICY, home)
+    side = Workers([(HOST, port)], workers, policy, home)
     side.start(ZONE)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
