@@ -25,9 +25,12 @@ class Running:
     report: str = ""
 
 
+def command(module: str, plan: dict[str, Any]) -> list[str]:
+    return [sys.executable, "-m", module, json.dumps(plan)]
+
+
 def start(module: str, plan: dict[str, Any]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", module, json.dumps(plan)]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return subprocess.Popen(command(module, plan), cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
