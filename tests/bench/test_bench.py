@@ -58,6 +58,7 @@ def test_the_picture_is_drawn_to_scale() -> None:
     widths = [int(bar.get("width", "")) for bar in bars]
     assert widths[0] == pytest.approx(2 * widths[1], abs=1)
     assert widths[2] == widths[3]
+    assert max(widths) < chart.WIDTH
 
 
 def test_a_table_goes_between_its_markers_again_and_again(tmp_path: Path) -> None:

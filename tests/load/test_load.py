@@ -22,6 +22,7 @@ from tests.load.process import running
 
 PACE = 1_000
 LOST_SHARE = 0.001
+PATIENCE_S = 60.0
 QUERY, RIGHT = questions.a_query(FILES), questions.a_answer(FILES, FILES_ADDRESSES[0])
 
 
@@ -100,6 +101,7 @@ def test_a_flood_is_mostly_well_formed_and_the_same_each_time() -> None:
 
 def test_a_loris_never_says_a_whole_query_and_comes_again() -> None:
     with socket.create_server((HOST, 0)) as listener:
+        listener.settimeout(PATIENCE_S)
         plan = loris.Plan(HOST, listener.getsockname()[1], 2, 2, 60)
         with running("tests.load.loris", asdict(plan)) as trickling:
             streams = [listener.accept() for _ in range(2)]
@@ -112,9 +114,9 @@ def test_a_loris_never_says_a_whole_query_and_comes_again() -> None:
 
 
 def test_counts_are_added_up_and_quantiles_are_medians() -> None:
-    rounds = [Asked(10, 9, 1, 1, 2, 3), Asked(10, 8, 0, 5, 6, 7), Asked(10, 10, 0, 100, 200, 300)]
+    rounds = [Asked(10, 9, 1, 1, 2, 3), Asked(10, 7, 1, 5, 6, 7), Asked(10, 10, 0, 100, 200, 300)]
     whole = merged(rounds)
-    assert whole == Asked(30, 27, 1, 5, 6, 7)
+    assert whole == Asked(30, 26, 2, 5, 6, 7)
     assert whole.lost == 2
 
 
