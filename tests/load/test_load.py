@@ -15,7 +15,7 @@ from tests.bench import worst
 from tests.cloud.emulator import Emulator
 from tests.conformance.servers import HOST
 from tests.conformance.zone import FILES, FILES_ADDRESSES
-from tests.load import flooded, loris, questions, slow, survival
+from tests.load import flooded, loris, questions, slow, survival, target
 from tests.load.asker import Plan, over_tcp, over_udp
 from tests.load.figures import Asked, Row, as_dict, asked, cells, merged
 from tests.load.process import running
@@ -35,7 +35,8 @@ def told(row: Row) -> None:
 
 
 @pytest.mark.parametrize("rows", [worst.rows, flooded.rows, slow.rows])
-def test_the_shortest_form(rows: Callable[[int, float], Iterator[Row]]) -> None:
+def test_the_shortest_form(rows: Callable[[int, float], Iterator[Row]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target, "SETTLE_S", 0)
     for row in rows(1, 1):
         told(row)
 
