@@ -5,7 +5,7 @@ BIN := .venv/bin
 DEBIAN := samba smbclient unbound bind9 bind9-dnsutils bind9-utils knot knot-dnsutils nsd gdnsd dnsperf \
   pdns-server pdns-backend-bind iproute2 prometheus systemd gcc python3-dev
 
-.PHONY: demo test lint lab bench fuzz conformance format clean
+.PHONY: demo test lint lab bench abuse fuzz conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -23,9 +23,13 @@ lint: .venv/dev-ready
 lab: debian .venv/dev-ready
 	EDGE_LAB_RUNS=$(or $(RUNS),20) $(BIN)/pytest -q -s -m lab tests/lab/test_failover.py
 
-# Side by side with the servers written in C; ROUNDS rounds of SECONDS each.
+# Side by side with the servers written in C; ROUNDS rounds of SECONDS each. DOCS=1 puts the figures into docs/.
 bench: debian .venv/dev-ready
-	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5)
+	$(BIN)/python -m tests.bench --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5) $(if $(DOCS),--plot)
+
+# Floods, slow connections, kill -9 and a controller at its worst, while a forwarder asks and looks at every answer.
+abuse: debian .venv/dev-ready
+	$(BIN)/python -m tests.load --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5) $(if $(DOCS),--docs)
 
 # For SECONDS (60), or until PACKETS; ENGINE=atheris is guided by coverage.
 fuzz: .venv/dev-ready

@@ -35,7 +35,7 @@ class Verdict(Enum):
 class TcpLimits:
     """For each worker. `idle_s`: from one whole query to the next one's last byte, so that nobody can trickle."""
 
-    connections: int = 256  # as gdnsd; when full, the one that is idle for longest makes room
+    connections: int = 256  # as gdnsd; see `edge.dns.tcp` for who makes room when all are taken
     per_client: int = 32  # forwarders are few and keep one or two
     idle_s: float = 10.0  # RFC 7766 section 6.2.3: "on the order of a few seconds"
 

@@ -8,8 +8,11 @@ from functools import partial
 from time import monotonic
 
 from edge.dns.desk import VERDICT_DROPS, Desk, Source
+from edge.dns.guard import Verdict
 from edge.dns.message import Drop, Transport
 
+ACCEPTS = 16  # a turn: a flood of connections leaves room in the backlog, and holds up the UDP port for under 1 ms
+LAST_TURNS = 256  # let in what a backlog of 4,096 holds, Linux' default for the largest
 BITE_BYTES = 1024  # some 25 queries: a few milliseconds at most, even if each goes the careful way
 
 
@@ -19,9 +22,10 @@ class Connection:
     What the client does not fetch stops us from reading more of it, and its idle time runs on.
     """
 
-    def __init__(self, stream: socket.socket, source: Source) -> None:
+    def __init__(self, stream: socket.socket, source: Source, *, trusted: bool = False) -> None:
         self.stream = stream
         self.source = source
+        self.trusted = trusted
         self.deadline_s = 0.0
         self.outbox = bytearray()
         self._inbox = bytearray()
@@ -65,55 +69,76 @@ class Connection:
 
 
 class TcpPort:
-    """All TCP connections of this worker. `_connections` is in the order of their deadlines."""
+    """All TCP connections of this worker: those of trusted forwarders and the strangers', each in the order of their
+    deadlines. When all are taken, the stranger that is idle for longest makes room for whoever comes. Where there is
+    none, a trusted newcomer takes the place of one of its kind, and a stranger is turned away.
+    """
 
     def __init__(self, selector: selectors.BaseSelector, desk: Desk) -> None:
         self._selector = selector
         self._desk = desk
-        self._connections: dict[Connection, None] = {}
+        self._strangers: dict[Connection, None] = {}
+        self._trusted: dict[Connection, None] = {}
         self._clients = Counter[str]()
+
+    def turn(self, listener: socket.socket) -> bool:
+        """True while more may be waiting to be let in."""
+        return all(self.accept(listener) for _ in range(ACCEPTS))
 
     def accept(self, listener: socket.socket) -> bool:
         try:
             stream, source = listener.accept()
         except OSError:  # nobody there any more
             return False
-        if self._admits(source):
-            self._open(Connection(stream, source))
+        verdict = self._desk.judge(source[0], source[1])
+        if self._admits(source, verdict):
+            self._open(Connection(stream, source, trusted=verdict is Verdict.TRUSTED))
         else:
             stream.close()
         return True
 
     def expire(self, now_s: float) -> None:
-        while (wait_s := self.patience_s(now_s)) is not None and wait_s <= 0:
-            self._close(next(iter(self._connections)))
+        for ordered in (self._strangers, self._trusted):
+            while (first := next(iter(ordered), None)) and first.deadline_s <= now_s:
+                self._close(first)
 
     def patience_s(self, now_s: float) -> float | None:
         """None without connections."""
-        return next((connection.deadline_s - now_s for connection in self._connections), None)
+        firsts = (next(iter(ordered)) for ordered in (self._strangers, self._trusted) if ordered)
+        return min((first.deadline_s - now_s for first in firsts), default=None)
 
     def close(self, listener: socket.socket) -> None:
-        while self.accept(listener):
-            pass
+        """First lets in who waits; a flood may not keep us from closing."""
+        for _ in range(LAST_TURNS):
+            if not self.turn(listener):
+                break
         listener.close()
 
     def finish(self) -> None:
-        for connection in tuple(self._connections):
+        for connection in (*self._strangers, *self._trusted):
             self._turn(connection)
 
-    def _admits(self, source: Source) -> bool:
-        if (drop := VERDICT_DROPS.get(self._desk.judge(source[0], source[1]))) is not None:
+    def _admits(self, source: Source, verdict: Verdict) -> bool:
+        drop = VERDICT_DROPS.get(verdict)
+        if drop is None and not (self._has_share(source[0]) and self._has_room(verdict)):
+            drop = Drop.TCP_LIMIT
+        if drop is not None:
             self._desk.tally.dropped(drop)
-            return False
-        if self._clients[source[0]] >= self._desk.tcp_limits.per_client:
-            self._desk.tally.dropped(Drop.TCP_LIMIT)
-            return False
-        return True
+        return drop is None
+
+    def _has_share(self, host: str) -> bool:
+        return self._clients[host] < self._desk.tcp_limits.per_client
+
+    def _has_room(self, verdict: Verdict) -> bool:
+        return verdict is Verdict.TRUSTED or bool(self._strangers) or not self._full()
+
+    def _full(self) -> bool:
+        return len(self._strangers) + len(self._trusted) >= self._desk.tcp_limits.connections
 
     def _open(self, connection: Connection) -> None:
-        if len(self._connections) >= self._desk.tcp_limits.connections:
+        if self._full():
             self._desk.tally.dropped(Drop.TCP_LIMIT)
-            self._close(next(iter(self._connections)))
+            self._close(next(iter(self._strangers or self._trusted)))
         connection.stream.setblocking(False)
         connection.stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._clients[connection.source[0]] += 1
@@ -121,7 +146,7 @@ class TcpPort:
         self._touch(connection)
 
     def _turn(self, connection: Connection) -> None:
-        if connection not in self._connections:
+        if connection not in self._kind(connection):
             return  # closed since the selector spoke, to make room
         with suppress(OSError):  # reset by the client
             if connection.turn(self._desk):
@@ -137,12 +162,21 @@ class TcpPort:
             self._selector.modify(connection.stream, wanted, partial(self._turn, connection))
 
     def _touch(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
-        self._connections[connection] = None
+        ordered = self._kind(connection)
+        ordered.pop(connection, None)
+        ordered[connection] = None
         connection.deadline_s = monotonic() + self._desk.tcp_limits.idle_s
 
+    def _kind(self, connection: Connection) -> dict[Connection, None]:
+        return self._trusted if connection.trusted else self._strangers
+
     def _close(self, connection: Connection) -> None:
-        del self._connections[connection]
-        self._clients -= Counter([connection.source[0]])  # forgets who has none left
+        del self._kind(connection)[connection]
+        self._leave(connection.source[0])
         self._selector.unregister(connection.stream)
         connection.stream.close()
+
+    def _leave(self, host: str) -> None:
+        self._clients[host] -= 1
+        if not self._clients[host]:
+            del self._clients[host]

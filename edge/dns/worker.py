@@ -59,7 +59,7 @@ class Worker:
         for port in self._udp:
             self._watch(port.socket, port.turn)
         for listener in self._listeners:
-            self._watch(listener, partial(self._tcp.accept, listener))
+            self._watch(listener, partial(self._tcp.turn, listener))
 
     def _watch(self, watched: socket.socket, turn: Callable[[], object]) -> None:
         watched.setblocking(False)

@@ -1,47 +1,33 @@
-"""`python -m tests.bench [--rounds N] [--seconds S] [--only NAME ...]`: edge beside its peers, one after the other.
+"""`python -m tests.bench [--rounds N] [--seconds S] [--only NAME ...] [--plot]`: edge beside its peers, by turns.
 
 Each round starts every server anew and measures it; what is printed, and written to bench-results.json with all the
-rounds, are medians. dnsperf runs on the same machine and takes its share of the processors.
+rounds, are medians. dnsperf runs on the same machine and takes its share of the processors. With --plot docs/bench.svg
+is drawn, and the table goes into docs/performance.md.
 """
 
 import argparse
-import json
 import shutil
 import sys
-from dataclasses import asdict, fields
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 
-from tests.bench.contestants import CONTESTANTS, present
-from tests.bench.measure import Round, measure
+from tests.bench import chart, page
+from tests.bench.contestants import CONTESTANTS, present, versions
+from tests.bench.measure import CLIENTS, PACE, Round, measure
+from tests.bench.told import TITLES, as_json, lines, panels, table
 
 RESULTS = Path("bench-results.json")
+METHOD = (
+    "Medians of {rounds} rounds of {seconds} s, every server started anew in each; dnsperf on the same machine, "
+    f"{CLIENTS} clients, A and AAAA with EDNS. Waits and losses at {PACE:,} queries/s."
+)
 
 
 def one_round(name: str, seconds: int) -> Round:
     with TemporaryDirectory() as directory:
         home = Path(directory)
-        with CONTESTANTS[name][1](home) as server:
+        with CONTESTANTS[name].start(home) as server:
             return measure(server, seconds, home)
-
-
-def medians(rounds: list[Round]) -> dict[str, float]:
-    return {column.name: median(getattr(one, column.name) for one in rounds) for column in fields(Round)}
-
-
-def table(results: dict[str, list[Round]]) -> str:
-    lines = [f"{'':18}" + "".join(f"{column.name:>14}" for column in fields(Round))]
-    for name, rounds in results.items():
-        lines.append(f"{name:18}" + "".join(f"{value:14,.1f}" for value in medians(rounds).values()))
-    return "\n".join(lines)
-
-
-def as_json(results: dict[str, list[Round]]) -> str:
-    told = {
-        name: {"median": medians(rounds), "rounds": [asdict(one) for one in rounds]} for name, rounds in results.items()
-    }
-    return json.dumps(told, indent=1) + "\n"
 
 
 def main() -> int:
@@ -49,6 +35,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=present())
+    parser.add_argument("--plot", action="store_true")
     chosen = parser.parse_args()
     if not shutil.which("dnsperf"):
         sys.exit("dnsperf is not installed (Debian: dnsperf)")
@@ -57,9 +44,18 @@ def main() -> int:
         for name, rounds in results.items():
             print(f"round {number + 1}: {name}", file=sys.stderr)
             rounds.append(one_round(name, chosen.seconds))
-    RESULTS.write_text(as_json(results))
+    measured = versions(chosen.only)
+    RESULTS.write_text(as_json(results, page.machine(), measured))
     print(table(results))
+    if chosen.plot:
+        how = page.taken(METHOD.format(rounds=chosen.rounds, seconds=chosen.seconds))
+        _publish(results, f"{how} {', '.join(f'{name} {version}' for name, version in measured.items())}.")
     return 0
+
+
+def _publish(results: dict[str, list[Round]], how: str) -> None:
+    (page.DOCS / "bench.svg").write_text(chart.svg(panels(results)))
+    page.put("bench", how + "\n\n" + page.markdown(TITLES, lines(results)))
 
 
 if __name__ == "__main__":

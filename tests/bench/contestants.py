@@ -3,14 +3,17 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from unittest.mock import patch
 
 from edge.dns import server
 from edge.dns.orders import Legacy
+from tests.bench.page import debian_version
 from tests.conformance import servers
 from tests.conformance.servers import HOST, Server, free_port, run_server
 from tests.conformance.zone import APEX, FILES, master_file
@@ -64,19 +67,40 @@ def dnslib(home: Path) -> Iterator[Server]:
     yield from run_server("dnslib", [sys.executable, "-m", "tests.bench.dnslib_server", str(port)], home, port)
 
 
-CONTESTANTS: dict[str, tuple[str, Start]] = {
-    "edge": (sys.executable, servers.edge),
-    "edge, in Python": (sys.executable, edge_in_python),
-    "edge, 2 workers": (sys.executable, partial(servers.edge, workers=2)),
-    "gdnsd": ("gdnsd", servers.gdnsd),
-    "gdnsd, 2 threads": ("gdnsd", partial(servers.gdnsd, threads=2)),
-    "Knot": ("knotd", servers.knot),
-    "NSD": ("nsd", servers.nsd),
-    "BIND": ("named", servers.bind),
-    "PowerDNS Lua": ("pdns_server", powerdns),
-    "dnslib": (sys.executable, dnslib),
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """`package`: Debian's, or PyPI's where the program is Python."""
+
+    program: str
+    package: str
+    start: Start
+
+
+CONTESTANTS: dict[str, Contestant] = {
+    "edge": Contestant(sys.executable, "edge-dns", servers.edge),
+    "edge, in Python": Contestant(sys.executable, "edge-dns", edge_in_python),
+    "edge, 2 workers": Contestant(sys.executable, "edge-dns", partial(servers.edge, workers=2)),
+    "gdnsd": Contestant("gdnsd", "gdnsd", servers.gdnsd),
+    "gdnsd, 2 threads": Contestant("gdnsd", "gdnsd", partial(servers.gdnsd, threads=2)),
+    "Knot": Contestant("knotd", "knot", servers.knot),
+    "NSD": Contestant("nsd", "nsd", servers.nsd),
+    "BIND": Contestant("named", "bind9", servers.bind),
+    "PowerDNS Lua": Contestant("pdns_server", "pdns-server", powerdns),
+    "dnslib": Contestant(sys.executable, "dnslib", dnslib),
 }
 
 
 def present() -> list[str]:
-    return [name for name, (program, _) in CONTESTANTS.items() if shutil.which(program)]
+    return [name for name, contestant in CONTESTANTS.items() if shutil.which(contestant.program)]
+
+
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """By package, each once."""
+    chosen = [CONTESTANTS[name] for name in names]
+    return {each.package: _version(each) for each in chosen}
+
+
+def _version(contestant: Contestant) -> str:
+    if contestant.program == sys.executable:
+        return metadata.version(contestant.package)
+    return debian_version(contestant.package)

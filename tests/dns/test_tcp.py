@@ -10,11 +10,12 @@ from time import monotonic
 import pytest
 from dnslib import DNSRecord
 
+from edge.dns import tcp as tcp_port
 from edge.dns.desk import Desk
 from edge.dns.guard import Policy, TcpLimits
 from edge.dns.message import Qtype, Transport
 from edge.dns.orders import Order
-from edge.dns.tcp import BITE_BYTES, Connection, TcpPort
+from edge.dns.tcp import ACCEPTS, BITE_BYTES, Connection, TcpPort
 from tests.dns.desks import A_QUERY, HOME, LOCAL, SOA_QUERY, desk, dropped
 from tests.dns.samples import ZONE
 
@@ -31,10 +32,10 @@ class Tcp:
     desk: Desk
     selector: selectors.BaseSelector
     listener: socket.socket
-    connect: Callable[[], socket.socket]
+    connect: Callable[[str], socket.socket]
 
-    def client(self) -> socket.socket:
-        made = self.connect()
+    def client(self, source: str = "127.0.0.1") -> socket.socket:
+        made = self.connect(source)
         assert self.port.accept(self.listener)
         return made
 
@@ -60,8 +61,8 @@ def tcp() -> Iterator[Tcp]:
         listener.setblocking(False)
         selector = stack.enter_context(selectors.DefaultSelector())
 
-        def connect() -> socket.socket:
-            made = stack.enter_context(socket.create_connection(listener.getsockname(), 30))
+        def connect(source: str) -> socket.socket:
+            made = stack.enter_context(socket.create_connection(listener.getsockname(), 30, (source, 0)))
             selectors_ready(listener)
             return made
 
@@ -137,17 +138,17 @@ def test_only_an_answered_query_puts_the_deadline_off(tcp: Tcp) -> None:
     tcp.talk(asker, framed(A_QUERY))
     trickler.sendall(framed(A_QUERY)[:5])
     tcp.settle()
-    first, second = tcp.port._connections
+    first, second = tcp.port._strangers
     assert first.source == trickler.getsockname()
     tcp.port.expire(first.deadline_s)
     assert closed(trickler)
-    assert list(tcp.port._connections) == [second]
+    assert list(tcp.port._strangers) == [second]
 
 
 def narrow(tcp: Tcp) -> tuple[socket.socket, Connection]:
     """A client on a line that holds a few KB."""
     stream = tcp.client()
-    (connection,) = tcp.port._connections
+    (connection,) = tcp.port._strangers
     for end in (stream, connection.stream):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4608)
@@ -165,7 +166,7 @@ def test_who_does_not_fetch_answers_is_not_read_any_more_and_runs_out_of_time(tc
     assert 0 < len(connection.outbox) < 40 * BITE_BYTES
     assert tcp.selector.get_key(connection.stream).events == selectors.EVENT_WRITE
     tcp.port.expire(connection.deadline_s)
-    assert not tcp.port._connections
+    assert not tcp.port._strangers
 
 
 def test_nothing_is_read_while_answers_wait() -> None:
@@ -214,6 +215,86 @@ def test_when_all_are_taken_the_longest_idle_makes_room(tcp: Tcp) -> None:
         assert tcp.talk(stream, framed(A_QUERY))[2:4] == A_QUERY[:2]
 
 
+FORWARDER, STRANGER = "127.0.0.2", "127.66.0.1"
+
+
+def guarded(tcp: Tcp, connections: int, per_client: int = 32) -> None:
+    limits = TcpLimits(connections=connections, per_client=per_client)
+    tcp.desk.follow(Order(2, (ZONE,), Policy(("127.0.0.0/8",), trusted=(FORWARDER,), tcp=limits)))
+
+
+def answers(tcp: Tcp, stream: socket.socket) -> bool:
+    return tcp.talk(stream, framed(A_QUERY))[2:4] == A_QUERY[:2]
+
+
+def test_a_stranger_makes_room_before_a_trusted_forwarder_that_is_idle_for_longer(tcp: Tcp) -> None:
+    guarded(tcp, 2)
+    forwarder, stranger = tcp.client(FORWARDER), tcp.client(STRANGER)
+    newcomer = tcp.client(STRANGER)
+    assert closed(stranger)
+    assert answers(tcp, forwarder)
+    assert answers(tcp, newcomer)
+
+
+def test_a_stranger_is_turned_away_where_all_connections_are_trusted(tcp: Tcp) -> None:
+    guarded(tcp, 2)
+    forwarders = [tcp.client(FORWARDER), tcp.client(FORWARDER)]
+    assert closed(tcp.client(STRANGER))
+    assert dropped(tcp.desk) == {"tcp_limit": 1}
+    assert all(answers(tcp, forwarder) for forwarder in forwarders)
+
+
+def test_a_trusted_newcomer_takes_a_stranger_s_place(tcp: Tcp) -> None:
+    guarded(tcp, 1)
+    stranger, forwarder = tcp.client(STRANGER), tcp.client(FORWARDER)
+    assert closed(stranger)
+    assert answers(tcp, forwarder)
+
+
+def test_among_the_trusted_the_longest_idle_makes_room(tcp: Tcp) -> None:
+    guarded(tcp, 2)
+    first, second = tcp.client(FORWARDER), tcp.client(FORWARDER)
+    assert answers(tcp, first)
+    assert answers(tcp, tcp.client(FORWARDER))
+    assert closed(second)
+
+
+def test_a_trusted_forwarder_too_has_its_share_and_no_more(tcp: Tcp) -> None:
+    guarded(tcp, 8, per_client=1)
+    kept = tcp.client(FORWARDER)
+    assert closed(tcp.client(FORWARDER))
+    assert answers(tcp, kept)
+
+
+@pytest.mark.parametrize(("longer", "shorter"), [(FORWARDER, STRANGER), (STRANGER, FORWARDER)])
+def test_whoever_ends_first_is_waited_for(tcp: Tcp, longer: str, shorter: str) -> None:
+    guarded(tcp, 8)
+    ends = tcp.client(shorter)
+    (first,) = (*tcp.port._strangers, *tcp.port._trusted)
+    stays = tcp.client(longer)
+    assert tcp.port.patience_s(first.deadline_s) == 0
+    tcp.port.expire(first.deadline_s)
+    assert closed(ends)
+    assert answers(tcp, stays)
+
+
+def test_a_turn_lets_in_many_and_then_leaves_the_others_to_the_udp_port(tcp: Tcp) -> None:
+    tcp.desk.tcp_limits = TcpLimits(per_client=100)
+    for _ in range(ACCEPTS + 1):
+        tcp.connect("127.0.0.1")
+    assert [tcp.port.turn(tcp.listener), tcp.port.turn(tcp.listener)] == [True, False]
+    assert len(tcp.port._strangers) == ACCEPTS + 1
+
+
+def test_a_flood_of_connections_does_not_keep_the_port_from_closing(tcp: Tcp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp_port, "LAST_TURNS", 1)
+    tcp.desk.tcp_limits = TcpLimits(per_client=100)
+    for _ in range(ACCEPTS + 1):
+        tcp.connect("127.0.0.1")
+    tcp.port.close(tcp.listener)
+    assert len(tcp.port._strangers) == ACCEPTS
+
+
 def test_a_connection_closed_to_make_room_in_the_same_round_is_not_touched(tcp: Tcp) -> None:
     stream = tcp.client()
     stream.sendall(framed(A_QUERY))
@@ -230,7 +311,7 @@ def test_who_may_not_ask_is_not_even_let_in(tcp: Tcp) -> None:
 
 
 def test_closing_lets_in_and_answers_those_who_wait(tcp: Tcp) -> None:
-    streams = [tcp.connect(), tcp.connect()]
+    streams = [tcp.connect("127.0.0.1"), tcp.connect("127.0.0.1")]
     for stream in streams:
         stream.sendall(framed(A_QUERY))
     tcp.port.close(tcp.listener)

@@ -1,0 +1,46 @@
+"""docs/performance.md: its tables stand between markers, and are written anew by the commands that measure."""
+
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "performance.md"
+
+
+def markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [titles, ["---"] * len(titles), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def put(name: str, text: str, page: Path = PAGE) -> None:
+    """Between `<!-- name -->` and `<!-- /name -->`. ValueError where these are missing."""
+    before, opening, rest = page.read_text().partition(f"<!-- {name} -->")
+    _, closing, after = rest.partition(f"<!-- /{name} -->")
+    if not closing:
+        raise ValueError(f"{page}: no place for {name}")
+    page.write_text(f"{before}{opening}\n\n{text}\n\n{closing}{after}")
+
+
+def taken(method: str) -> str:
+    """When, on what, how."""
+    day = datetime.now(UTC).date().isoformat()
+    return f"Measured {day} on {machine()}. {method}"
+
+
+def machine() -> str:
+    info = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(": ")[2] for line in info if line.startswith("model name")), platform.machine())
+    cores = sum(line.startswith("processor") for line in info)
+    return f"{cores} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}"
+
+
+def debian_version(package: str) -> str:
+    """Empty where dpkg doesn't have it, or isn't there."""
+    try:
+        asked = ["dpkg-query", "-W", "-f", "${Version}", package]
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+    except FileNotFoundError:
+        return ""
