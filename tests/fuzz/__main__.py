@@ -8,6 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 from time import time_ns
 
@@ -18,6 +19,7 @@ def _atheris(seconds: int, home: Path) -> None:
     import atheris  # type: ignore[import-not-found]
 
     with atheris.instrument_imports(include=["edge.dns"]):
+        from edge.dns.message import Transport
         from tests.fuzz.seeds import corpus
         from tests.fuzz.target import KINDS, Target
     targets = [Target(kind) for kind in KINDS]
@@ -25,8 +27,8 @@ def _atheris(seconds: int, home: Path) -> None:
     _keep(home, corpus())
 
     def each(packet: bytes) -> None:
-        for target in targets:
-            target.packet(packet)
+        for target, transport in product(targets, Transport):
+            target.packet(packet, transport=transport)
 
     atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-print_final_stats=1", str(home)], each)
     atheris.Fuzz()

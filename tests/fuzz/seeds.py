@@ -1,29 +1,37 @@
-"""What real programs ask, as a corpus to start from: the shapes of dig, kdig, dnspython, BIND, Unbound and Windows.
+"""The corpus to start from: what real programs send, as `tests.fuzz.record` has heard it, and what none does."""
 
-Built and not recorded, so that each shape says what it is.
-"""
+from functools import cache
+from itertools import product
+from pathlib import Path
 
 from tests.conformance.wire import AD, CD, DO, HEADER, QR, RD, Code, T, name, opt, option, query, question
-from tests.conformance.zone import APEX, BIG, DUAL, EVIDENCE, FILES, HALF_WAY, MEDIUM, MISSING, NS1
+from tests.conformance.zone import (
+    APEX,
+    BIG,
+    CHILD,
+    EVIDENCE,
+    FILES,
+    HALF_WAY,
+    LENT,
+    LOST,
+    MEDIUM,
+    MISSING,
+    ODD,
+    REVERSE6,
+)
 
+RECORDED = Path(__file__).with_name("corpus.txt")
 COOKIE = option(Code.COOKIE, b"\x24\x64\xc4\xab\xcf\x10\xc9\x57")
 WHOLE_COOKIE = option(Code.COOKIE, bytes.fromhex("2464c4abcf10c957010000005cf79f111f8130c3eee29480"))
-NAMES = (APEX, FILES, DUAL, HALF_WAY, EVIDENCE, MEDIUM, BIG, NS1, MISSING, "www.other.example", ".")
-TYPES = (T.A, T.AAAA, T.NS, T.SOA, T.TXT, T.MX, T.DS, T.DNSKEY, T.HTTPS, T.SRV, T.CNAME, T.ANY, T.UNKNOWN, T.AXFR)
+TSIG = b"\0" + bytes.fromhex("00fa00ff00000000001d") + b"\x08hmac-md5\x00" + b"\0" * 19
 
 
-def _programs(owner: str, qtype: int) -> list[bytes]:
+def _combined() -> list[bytes]:
+    """Names and types that nobody asks for together."""
+    names = (APEX, HALF_WAY, EVIDENCE, MEDIUM, LOST, LENT, ODD, CHILD, REVERSE6, MISSING, ".")
+    types = (T.A, T.SOA, T.DS, T.ANY, T.UNKNOWN, T.AXFR)
     return [
-        query(owner, qtype),
-        query(owner, qtype, flags=RD),  # dnspython, Windows
-        query(owner, qtype, opt(COOKIE), flags=RD | AD),  # dig
-        query(owner, qtype, opt(), flags=RD),  # kdig +edns
-        query(owner, qtype, opt(COOKIE, flags=DO), flags=CD),  # BIND as a resolver
-        query(owner, qtype, opt(WHOLE_COOKIE, flags=DO)),
-        query(owner, qtype, opt(flags=DO), flags=CD),  # Unbound
-        query(owner.swapcase(), qtype, opt(flags=DO)),  # Knot Resolver
-        query(owner, qtype, opt(size=1472)),  # systemd-resolved
-        query(owner, qtype, opt(size=4096, flags=DO)),  # resolvers from before 2020
+        query(owner, qtype, opt(WHOLE_COOKIE, flags=DO), flags=RD | AD | CD) for owner, qtype in product(names, types)
     ]
 
 
@@ -32,19 +40,35 @@ def _rare() -> list[bytes]:
     return [
         query(FILES, T.A, opt(option(Code.NSID), option(Code.PADDING, b"\0" * 40), option(Code.KEEPALIVE))),
         query(FILES, T.A, opt(*everything)),
-        query(FILES, T.A, opt(version=1)),
+        query(FILES, T.A, opt(COOKIE, WHOLE_COOKIE)),
         query(FILES, T.A, opt(), opt()),
+        query(FILES, T.A, opt(), TSIG),
+        query(FILES, T.A, TSIG, opt(version=7)),
+        query(FILES, T.A, opt(owner=name(FILES))),
+        query(FILES, T.A, opt(size=0, flags=0xFFFF)),
+        query(FILES.swapcase(), T.A, opt(size=65535)),
+        query(FILES, T.A) + b"behind the end",
         query(FILES, T.A, flags=QR),
-        query("version.bind", T.TXT, qclass=3),
+        query("id.server", T.TXT, opt(), qclass=3),
         query(FILES, T.A, qclass=255),
-        query(APEX, T.SOA, opcode=4),
-        query(APEX, T.SOA, opcode=5),
+        query(BIG, T.A, qclass=254),
+        query(APEX, T.SOA, opcode=15),
         query(b"\xc0\x0c"),
+        query(b"\x41a\0"),
         query(b"".join([b"\x3f" + b"y" * 63] * 3) + b"\x2d" + b"z" * 45 + name(APEX)),
+        query(b"\x01a" * 119 + name(APEX)),
         HEADER.pack(1, 0, 0, 0, 0, 1) + opt(COOKIE),
+        HEADER.pack(1, 0, 0, 0, 0, 0),
         HEADER.pack(1, 0, 2, 0, 0, 0) + question(FILES, T.A) * 2,
+        HEADER.pack(1, 0, 1, 1, 1, 1) + question(FILES, T.A) + opt() * 3,
+        HEADER.pack(1, 0, 1, 65535, 65535, 65535) + question(FILES, T.A),
     ]
 
 
+@cache
+def recorded() -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(line.partition("#")[0]) for line in RECORDED.read_text().splitlines())
+
+
 def corpus() -> tuple[bytes, ...]:
-    return (*(packet for owner in NAMES for qtype in TYPES for packet in _programs(owner, qtype)), *_rare())
+    return (*recorded(), *_combined(), *_rare())

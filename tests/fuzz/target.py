@@ -31,7 +31,7 @@ EDNS_BYTES = 1232
 LAST_TURNS = 200
 OPT_TYPE = b"\0\x29"
 SOURCES: tuple[Source, ...] = (("192.0.2.7", 5353), ("2001:db8::7", 5353), ("198.51.100.9", 53), ("192.0.2.8", 7))
-READ_MAX = 4096
+READ_MAX = 500
 
 # Without a budget for what is answered carefully, in which one of the desks answers everything.
 FREE = Rates(unprepared_per_s=0.0)
