@@ -150,22 +150,23 @@ class TwoAgents:
         self.router.write_sysctl("net.ipv4.ip_forward", "1")
         for address in (ROUTER, *NODES.values()):
             self.router.ip(f"addr add {address}/32 dev lo")
-        self.client = self._machine("client", CLIENT).space
+        self.client = self.machine("client", CLIENT).space
         for number, address in enumerate(AGENTS, 1):
-            place = self._machine(f"agent-{number}", address)
+            place = self.machine(f"agent-{number}", address)
             self.agents.append(Agent(number, address, place.space, self.router, place))
         for number, name in enumerate(self.forwarders, 1):
-            self.places[name] = self._machine(f"f{number}", f"10.10.1.{number}")
+            self.places[name] = self.machine(f"f{number}", f"10.10.1.{number}")
 
-    def _machine(self, role: str, address: str) -> Place:
+    def machine(self, role: str, *addresses: str) -> Place:
         """A cable to the router; no network of its own, so a route at the router is all that makes it reachable."""
         space = netns.create(self.run_id, role, ROUTER)
         netns.link(space, "eth0", self.router, role)
-        space.ip(f"addr add {address}/32 dev eth0")
+        for address in addresses:
+            space.ip(f"addr add {address}/32 dev eth0")
+            self.router.ip(f"route add {address}/32 dev {role}")
         space.ip(f"route add {ROUTER}/32 dev eth0")
-        space.ip(f"route add 10.0.0.0/8 via {ROUTER} src {address}")
-        self.router.ip(f"route add {address}/32 dev {role}")
-        return Place(space, address, self.scratch / role)
+        space.ip(f"route add 10.0.0.0/8 via {ROUTER} src {addresses[0]}")
+        return Place(space, addresses[0], self.scratch / role)
 
     def _serve(self) -> None:
         listener = Daemon.start(self.router, [sys.executable, "-c", LISTENER], self.scratch / "nodes.log")
