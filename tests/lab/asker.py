@@ -18,7 +18,7 @@ from tests.lab.netns import Namespace
 from tests.lab.watch import SILENCE, meaning
 
 TRIES, TRY_S = 2, 5.0
-REFUSALS = ("SERVFAIL", "REFUSED")
+FAILURES = (SILENCE, "SERVFAIL", "REFUSED")
 IDS = 1 << 16
 
 
@@ -29,6 +29,7 @@ class Asked:
     asked_s: float
     heard_s: float
     answer: str
+    tries: int = 1
 
     @property
     def took_s(self) -> float:
@@ -70,13 +71,12 @@ class Asker(asyncio.DatagramProtocol):
         self.transport.close()
 
     async def ask(self, tries: int = TRIES, try_s: float = TRY_S) -> Asked:
-        asked_s, answer, number = time.monotonic(), SILENCE, next(self.ids) % IDS
-        for _ in range(tries):
+        asked_s, number = time.monotonic(), next(self.ids) % IDS
+        last = Asked(asked_s, asked_s, SILENCE, 0)
+        while last.answer in FAILURES and last.tries < tries:
             reply = await self._try(number, try_s)
-            answer = meaning(reply) if reply else SILENCE
-            if answer not in (SILENCE, *REFUSALS):
-                break
-        return Asked(asked_s, time.monotonic(), answer)
+            last = Asked(asked_s, time.monotonic(), meaning(reply) if reply else SILENCE, last.tries + 1)
+        return last
 
     async def told_ttl_s(self) -> int | None:
         """The lowest TTL of the addresses in an answer; None without any."""

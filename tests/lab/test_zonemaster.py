@@ -4,7 +4,7 @@ notice, but what a private zone can't have; and no notice that isn't known with 
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -76,7 +76,7 @@ def plant(place: Place) -> None:
     )
 
 
-def zone(name: str, servers: dict[str, str | None]) -> str:
+def zone(name: str, servers: Mapping[str, str | None]) -> str:
     first = next(iter(servers))
     head = f"$TTL 3600\n{name}. SOA {first}. hostmaster.{first}. 1 14400 3600 604800 300\n"
     names = "".join(f"{name}. NS {server}.\n" for server in servers)
