@@ -13,6 +13,7 @@ import itertools
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 
 from tests.lab import measures
@@ -108,7 +109,7 @@ async def after_both_were_gone(lab: TwoAgents, askers: dict[str, Asker], patienc
 def old_cell(switches: Sequence[Switch], name: str) -> str:
     wrong = sum(len(switch.wrong(name)) for switch in switches)
     late = [found for switch in switches if (found := switch.old_for_s(name)) is not None]
-    told = f"**{max(late):.2f} s**, {len(late)} of {len(switches)}" if late else "0"
+    told = f"**{ceil(100 * max(late)) / 100} s**, {len(late)} of {len(switches)}" if late else "0"
     return f"{told}; {wrong} unanswered" if wrong else told
 
 
