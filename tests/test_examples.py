@@ -161,7 +161,7 @@ def test_unbound_accepts_its_file(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("infra-host-ttl", "5"), ("infra-cache-max-rtt", "2000"), ("cache-min-ttl", "0"), ("serve-expired", "no")],
+    [("infra-host-ttl", "2"), ("infra-cache-max-rtt", "8000"), ("cache-min-ttl", "0"), ("serve-expired", "no")],
 )
 def test_unbound_reads_what_is_meant(option: str, value: str) -> None:
     assert run("unbound-checkconf", "-o", option, FORWARDERS / "unbound.conf").stdout.strip() == value
