@@ -3,9 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What the tests run for real. As root on Debian they are installed; without, the tests that need them are skipped.
 DEBIAN := samba smbclient unbound bind9 bind9-dnsutils bind9-utils knot knot-dnsutils nsd gdnsd dnsperf \
-  pdns-server pdns-backend-bind iproute2 prometheus systemd gcc python3-dev
+  pdns-server pdns-backend-bind pdns-recursor dnsmasq-base knot-resolver zonemaster-cli iproute2 prometheus systemd \
+  gcc python3-dev
 
-.PHONY: demo test lint lab bench abuse fuzz conformance format clean
+# Installed, systemd-resolved would take /etc/resolv.conf over: it is unpacked beside the project. Without it its tests
+# are skipped.
+UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
+
+.PHONY: demo test lint lab forwarders bench abuse fuzz conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -22,6 +27,11 @@ lint: .venv/dev-ready
 # The network-namespace lab with real servers, narrated; RUNS fail-overs are measured. Root.
 lab: debian .venv/dev-ready
 	EDGE_LAB_RUNS=$(or $(RUNS),20) $(BIN)/pytest -q -s -m lab tests/lab/test_failover.py
+
+# Every forwarder by default and as shipped, in front of two agents: the table of docs/forwarders.md. Root; about half an
+# hour with FLIPS=20 and PATIENCE=900.
+forwarders: debian .venv/dev-ready
+	$(BIN)/python -m tests.lab.forwarders_table --flips $(or $(FLIPS),6) --patience $(or $(PATIENCE),60)
 
 # Side by side with the servers written in C; ROUNDS rounds of SECONDS each. DOCS=1 puts the figures into docs/.
 bench: debian .venv/dev-ready
@@ -45,7 +55,7 @@ format: .venv/dev-ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .demo build dist *.egg-info edge/dns/*.so
+	rm -rf .venv .demo .debian build dist *.egg-info edge/dns/*.so
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Edge needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -64,4 +74,5 @@ debian:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  missing=$$(for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
 	  [ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing; }; \
+	  [ -x .debian/lib/systemd/systemd-resolved ] || $(UNPACK) systemd-resolved; \
 	fi

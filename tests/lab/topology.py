@@ -143,9 +143,9 @@ class Lab:
 
     def _forward(self) -> None:
         self.forwarders: dict[str, Daemon] = {}
-        starters = {"unbound": forwarders.start_unbound, "bind": forwarders.start_bind}
-        for role, start in starters.items():
-            space, home = self.spaces[role], self.scratch / role
-            daemon = start(space, ADDRESS[role], self._agents, ONPREM_RANGE, home)
-            daemon.wait_until(partial(accepts_tcp, space, ADDRESS[role], 53))
+        for role, name in {"unbound": "unbound-stub", "bind": "bind-delegation"}.items():
+            forwarder = forwarders.FORWARDERS[name]
+            place = forwarders.Place(self.spaces[role], ADDRESS[role], self.scratch / role)
+            daemon = forwarder.start(place, forwarders.shipped(forwarder, self._agents))
+            daemon.wait_until(partial(accepts_tcp, place.space, place.address, 53))
             self.forwarders[role] = daemon

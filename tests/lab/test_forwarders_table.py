@@ -1,0 +1,42 @@
+"""What the cells of the forwarders' table say, and where the table goes."""
+
+from pathlib import Path
+
+from tests.lab.asker import Asked
+from tests.lab.forwarders_table import BEGIN, END, Table, old_cell, put, worst_cell
+from tests.lab.measures import Switch
+
+A, B = "10.0.1.10", "10.0.2.10"
+
+
+def test_a_cell_says_the_longest_and_how_often() -> None:
+    good = Switch(10.0, A, B, {"one": [Asked(9.0, 9.1, A), Asked(10.1, 10.2, B)]})
+    stale = Switch(10.0, A, B, {"one": [Asked(9.0, 9.1, A), Asked(12.5, 12.6, A)]})
+    less = Switch(10.0, A, B, {"one": [Asked(10.004, 10.1, A)]})
+    lost = Switch(10.0, A, B, {"one": [Asked(10.1, 20.1, "silence")]})
+    assert old_cell([good], "one") == "0"
+    assert old_cell([less, good, stale], "one") == "**2.5 s**, 2 of 3"
+    assert old_cell([less, good], "one") == "**0.01 s**, 1 of 2", "rounded up: none is 0"
+    assert old_cell([good, lost], "one") == "0; 1 unanswered"
+
+
+def test_a_question_without_an_address_is_no_long_question() -> None:
+    assert worst_cell([Asked(0.0, 1.5, A), Asked(1.0, 1.1, B)]) == "1.50 s"
+    assert worst_cell([Asked(0.0, 0.5, A), Asked(1.0, 11.0, "SERVFAIL")]) == "0.50 s; **50 % unanswered**"
+    assert worst_cell([Asked(1.0, 11.0, "silence")]) == "none answered; **100 % unanswered**"
+
+
+def test_default_and_shipped_stand_side_by_side() -> None:
+    table = Table("Title", {"TTL told": {"dnsmasq/default": "1", "dnsmasq/shipped": "0"}})
+    assert table.lines(["dnsmasq"])[2:5] == [
+        "| forwarder | TTL told: default | TTL told: shipped |",
+        "| --- | --- | --- |",
+        "| dnsmasq | 1 | 0 |",
+    ]
+
+
+def test_only_what_was_measured_is_replaced(tmp_path: Path) -> None:
+    doc = tmp_path / "forwarders.md"
+    doc.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    put("new", doc)
+    assert doc.read_text() == f"before\n{BEGIN}\n\nnew\n{END}\nafter\n"

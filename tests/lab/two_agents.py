@@ -1,0 +1,231 @@
+"""Two real agents with all forwarders in front of them, without AWS; each machine is a namespace on one router.
+
+    nodes on the router     10.0.1.10, 10.0.2.10 (TCP 445)
+    agents                  10.10.0.53, 10.10.0.54
+    forwarders              10.10.1.1, 10.10.1.2, ...
+    client                  10.10.2.1
+
+Each agent has a state of its own, and both are told of a switch in the same moment, as a shared store would. A machine
+reaches 10.0.0.0/8 and nothing else. Everything ends with the `with` block, also after a failure.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+
+from edge.control.client import Client
+from edge.errors import ControlError
+from tests.lab import netns
+from tests.lab.asker import Asker
+from tests.lab.daemon import Daemon, accepts_tcp
+from tests.lab.forwarders import AGENTS, ZONE, Files, Forwarder, Place
+
+SERVICE = f"files.{ZONE}"
+NODES = {"a": "10.0.1.10", "b": "10.0.2.10"}
+NODE_PORT = 445
+ROUTER, CLIENT = "10.10.255.1", "10.10.2.1"
+BEAT_S = 0.002
+PATIENCE_S = 60.0
+LISTENER = f"""
+import socket
+with socket.create_server(("", {NODE_PORT}), backlog=64) as door:
+    while True:
+        door.accept()[0].close()
+"""
+CONFIG = """
+[agent]
+name = "{name}"
+state_dir = "{home}"
+[control]
+socket = "{home}/edge.sock"
+[dns]
+listen = ["{address}:53"]
+[zone]
+name = "fs.corp.example"
+[zone.nameservers]
+"ns1.fs.corp.example" = ["10.10.0.53"]
+"ns2.fs.corp.example" = ["10.10.0.54"]
+[[service]]
+name = "files.fs.corp.example"
+mode = "manual"
+  [service.probe]
+  kind = "tcp"
+  port = 445
+  interval = "500ms"
+  [[service.node]]
+  name = "a"
+  address = "10.0.1.10"
+  [[service.node]]
+  name = "b"
+  address = "10.0.2.10"
+"""
+
+
+@dataclass(slots=True)
+class Agent:
+    """`silence` is what a machine without power does; `kill` leaves the machine, whose closed port refuses."""
+
+    number: int
+    address: str
+    space: netns.Namespace
+    router: netns.Namespace
+    place: Place
+    daemon: Daemon | None = None
+
+    @property
+    def client(self) -> Client:
+        return Client(str(self.place.home / "edge.sock"))
+
+    def start(self) -> None:
+        self.place.home.mkdir(exist_ok=True)
+        config = CONFIG.format(name=f"edge-{self.number}", home=self.place.home, address=self.address)
+        argv = [sys.executable, "-m", "edge.agent.daemon", "--config", self.place.write("edge.toml", config)]
+        self.daemon = Daemon.start(self.space, argv, self.place.home / "edged.log")
+
+    def sees_both_nodes(self) -> bool:
+        with suppress(ControlError):
+            nodes = self.client.get("status")["services"][0]["nodes"]
+            return all(node["verdict"] == "active" for node in nodes)
+        return False
+
+    def promote(self, node: str) -> None:
+        self.client.post("promote", node=node, reason="the laboratory switches")
+
+    def kill(self) -> None:
+        """SIGKILL to the controller and the workers, which are sessions of their own."""
+        for pid in netns._pids(self.space.name):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        assert self.daemon is not None
+        self.daemon.process.wait()
+
+    def silence(self) -> None:
+        self.router.ip(f"route replace blackhole {self.address}/32")
+
+    def unsilence(self) -> None:
+        self.router.ip(f"route del blackhole {self.address}/32")
+        self.router.ip(f"route replace {self.address}/32 dev agent-{self.number}")
+
+
+class TwoAgents:
+    """`forwarders` by a name of one's own; they start with the `with` block, when both agents answer node a."""
+
+    def __init__(self, forwarders: Mapping[str, tuple[Forwarder, Files]]) -> None:
+        self.run_id = netns.new_run_id()
+        self.forwarders = forwarders
+        self.daemons: dict[str, Daemon] = {}
+        self.places: dict[str, Place] = {}
+        self.agents: list[Agent] = []
+        self.live = "a"
+        self._hosts = itertools.count(1)
+
+    def __enter__(self) -> "TwoAgents":
+        netns.sweep()
+        with contextlib.ExitStack() as ends:
+            ends.callback(netns.destroy, self.run_id)
+            self.scratch = netns.scratch(self.run_id)
+            self._build()
+            self._serve()
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ends.close()
+
+    # --- building -------------------------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.router = netns.create(self.run_id, "router", CLIENT)
+        self.router.write_sysctl("net.ipv4.ip_forward", "1")
+        for address in (ROUTER, *NODES.values()):
+            self.router.ip(f"addr add {address}/32 dev lo")
+        self.client = self.machine("client", CLIENT).space
+        for number, address in enumerate(AGENTS, 1):
+            place = self.machine(f"agent-{number}", address)
+            self.agents.append(Agent(number, address, place.space, self.router, place))
+        for number, name in enumerate(self.forwarders, 1):
+            self.places[name] = self.machine(f"f{number}", f"10.10.1.{number}")
+
+    def machine(self, role: str, *addresses: str) -> Place:
+        """A cable to the router; no network of its own, so a route at the router is all that makes it reachable."""
+        space = netns.create(self.run_id, role, ROUTER)
+        netns.link(space, "eth0", self.router, role)
+        for address in addresses:
+            space.ip(f"addr add {address}/32 dev eth0")
+            self.router.ip(f"route add {address}/32 dev {role}")
+        space.ip(f"route add {ROUTER}/32 dev eth0")
+        space.ip(f"route add 10.0.0.0/8 via {ROUTER} src {addresses[0]}")
+        return Place(space, addresses[0], self.scratch / role)
+
+    def _serve(self) -> None:
+        listener = Daemon.start(self.router, [sys.executable, "-c", LISTENER], self.scratch / "nodes.log")
+        listener.wait_until(lambda: accepts_tcp(self.router, NODES["a"], NODE_PORT))
+        for agent in self.agents:
+            agent.start()
+        for agent in self.agents:
+            assert agent.daemon is not None
+            agent.daemon.wait_until(agent.sees_both_nodes, PATIENCE_S)
+            agent.promote(self.live)
+        for name in self.forwarders:
+            self.start_forwarder(name)
+        for name in self.forwarders:
+            self.wait_for_forwarder(name)
+
+    # --- acting ---------------------------------------------------------------------------------------------------
+
+    def start_forwarder(self, name: str) -> None:
+        forwarder, files = self.forwarders[name]
+        self.daemons[name] = forwarder.start(self.places[name], files)
+
+    def wait_for_forwarder(self, name: str) -> None:
+        place, daemon = self.places[name], self.daemons[name]
+        daemon.wait_until(partial(accepts_tcp, place.space, place.address, 53), PATIENCE_S)
+
+    def restart_forwarders(self) -> None:
+        """Each forgets what it has kept of answers and of servers."""
+        for daemon in self.daemons.values():
+            daemon.kill()
+        for name in self.forwarders:
+            self.start_forwarder(name)
+        for name in self.forwarders:
+            self.wait_for_forwarder(name)
+
+    async def askers(self, *, dnssec: bool = False) -> dict[str, Asker]:
+        """A client of each forwarder."""
+        return {
+            name: await Asker.open(self.client, place.address, SERVICE, dnssec=dnssec)
+            for name, place in self.places.items()
+        }
+
+    async def switch(self) -> float:
+        """To the other node, on both agents. Returns when a client has heard it from the later one itself."""
+        self.live = {"a": "b", "b": "a"}[self.live]
+        await asyncio.gather(*(asyncio.to_thread(agent.promote, self.live) for agent in self.agents))
+        return await self.answered_by_both()
+
+    async def answered_by_both(self) -> float:
+        """When both agents are heard to answer the live node."""
+        return max(await asyncio.gather(*(self._answered_by(agent) for agent in self.agents)))
+
+    async def _answered_by(self, agent: Agent) -> float:
+        asker = await Asker.open(self.client, agent.address, SERVICE)
+        until_s = time.monotonic() + PATIENCE_S
+        try:
+            while (found := await asker.ask(tries=1, try_s=0.2)).answer != NODES[self.live]:
+                if time.monotonic() > until_s:
+                    raise RuntimeError(f"agent {agent.number} answers {found.answer}, not {NODES[self.live]}")
+                await asyncio.sleep(BEAT_S)
+        finally:
+            asker.close()
+        return found.heard_s
