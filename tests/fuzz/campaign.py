@@ -30,8 +30,9 @@ ROUND = 1_000
 STREAM_PACKETS = 12
 TCP_SHARE = 0.25
 PORT_SHARE = 0.2
-WARM_UP_ROUNDS = 40  # until caches are full and the allocator has its arenas
+WARM_UP_ROUNDS = 20  # until caches are full and the allocator has its arenas
 SMALL = 200  # caches that are full soon: what comes later is a leak, and their turnover is tried too
+SAMPLES_MIN = 4  # of memory, one each so many rounds: a leak of 100 bytes a packet is then 7 MB
 HANG_S = 60.0  # a packet takes some 0.1 ms
 LOOK_S = 1.0
 
@@ -55,7 +56,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Whichever comes first; but a campaign is never shorter than its warming up."""
+    """Whichever comes first; but a campaign is never too short to see a leak."""
 
     seconds: float
     packets: int
@@ -135,7 +136,7 @@ class Campaign:
 
     def run(self, bounds: Bounds) -> Figures:
         began_s, resident_kib = monotonic(), list[int]()
-        while not resident_kib or bounds.leave(began_s, self._packets):
+        while len(resident_kib) < SAMPLES_MIN or bounds.leave(began_s, self._packets):
             self._round(*next(self._targets))
             if self._streams % WARM_UP_ROUNDS == 0:
                 resident_kib.append(_resident_kib())
