@@ -347,11 +347,18 @@ def lookup_without(table: Table, packet: bytes, cookie_bytes: int) -> Ready | No
 
 def prepare(site: Site) -> Table:
     table: Table = {}
+    for _ in preparing(site, table):
+        pass
+    return table
+
+
+def preparing(site: Site, table: Table) -> Iterator[None]:
+    """Fills the table in bites of some 50 us, one question each, so that nobody waits for the whole."""
     for name in site.names():
         for question, forms in _usual(site, name):
             for keys, ready in zip(_keys(question), forms, strict=True):
                 table.update(zip(keys, repeat(ready)))
-    return table
+            yield
 
 
 @lru_cache(KEYS_REMEMBERED)

@@ -1,7 +1,7 @@
 """From one packet and its source to the answer's bytes: guard, ready answers, the careful way, limits, counting."""
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import monotonic_ns, time
 
@@ -14,14 +14,14 @@ from edge.dns.answer import (
     cookie_bytes,
     lookup,
     lookup_without,
-    prepare,
+    preparing,
     refuse,
     respond,
     slip,
 )
 from edge.dns.cookies import MINUTE_S
 from edge.dns.counters import Tally, drop_slot
-from edge.dns.guard import REMEMBERED, Guard, Verdict
+from edge.dns.guard import REMEMBERED, Guard, Verdict, doubtful_ports
 from edge.dns.message import Drop, Event, Rcode, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Limiter, Pace
@@ -64,21 +64,32 @@ class Desk:
         self.tally = tally
         self._slots = tally.slots
         self._own = tuple(own)
+        doubtful = doubtful_ports(self._own)
+        self._ports = bytes(port in doubtful for port in range(PORTS))
         self._told = False
         self._limiter = Limiter(order.policy.rates)
         self.look_at_clock()
         self.follow(order)
 
     def follow(self, order: Order) -> None:
-        site = Site(order.zones, order.policy)
-        table, guard = prepare(site), Guard(order.policy, self._own)
+        for _ in self.adopting(order):
+            pass
+
+    def adopting(self, order: Order) -> Iterator[None]:
+        """In bites, between which packets are answered from the order before; the last one is the swap."""
+        site, table = Site(order.zones, order.policy), dict[bytes, Ready]()
+        yield
+        yield from preparing(site, table)
+        self._swap(order, site, table)
+
+    def _swap(self, order: Order, site: Site, table: Table) -> None:
+        guard = Guard(order.policy, self._own)
         self._site, self._table, self._jar, self.judge = site, table, site.jar, guard.judge
         self._rates = order.policy.rates
         if self._rates != self._limiter.rates:  # else the buckets stay: an order that filled them would be no limit
             self._limiter = Limiter(self._rates)
         self._limiting = self._rates.per_s > 0
         self._hosts = Hosts(guard, limiting=self._limiting)
-        self._ports = bytes(port in guard.doubtful_ports for port in range(PORTS))
         self.tcp_limits = order.policy.tcp
         self.tally.swapped(order.sequence, monotonic_ns())
 

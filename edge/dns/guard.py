@@ -64,6 +64,11 @@ class Policy:
     tcp: TcpLimits = field(default_factory=TcpLimits)
 
 
+def doubtful_ports(own: Iterable[tuple[str, int]]) -> frozenset[int]:
+    """From which nobody has shortcuts; `own`: as for `Guard`."""
+    return REFLECTING_PORTS | {0} | {port for _, port in own}
+
+
 class Guard:
     """ValueError for what is no prefix. `own`: the addresses and ports that we listen on."""
 
@@ -73,10 +78,10 @@ class Guard:
         self._denied = Verdict.REFUSE if policy.deny is Deny.REFUSE else Verdict.DENIED
         self._remembered = lru_cache(REMEMBERED)(self.judge_host)
         self._own = frozenset(own)
-        self.doubtful_ports = REFLECTING_PORTS | {0} | {port for _, port in self._own}
+        self._doubtful = doubtful_ports(self._own)
 
     def judge(self, host: str, port: int) -> Verdict:
-        return self._judge_port(host, port) if port in self.doubtful_ports else self._remembered(host)
+        return self._judge_port(host, port) if port in self._doubtful else self._remembered(host)
 
     def _judge_port(self, host: str, port: int) -> Verdict:
         """Nothing can be sent to port 0: who asks from there is forged (RFC 6335 section 6 reserves it)."""

@@ -2,7 +2,8 @@
 
 It has no credentials and no event loop, only one thread that turns packets into answers:
 
-    channel readable   a new order: zone, table and guard are replaced between two packets, then acknowledged
+    channel readable   a new order: prepared in bites while packets are answered from the one before, swapped whole
+                       between two packets, then acknowledged
     UDP readable       a batch of packets, each answered at once
     TCP readable       a small bite of one connection: nobody's stream holds up the UDP port or a neighbour
 
@@ -13,7 +14,7 @@ has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those th
 import selectors
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -27,6 +28,7 @@ from edge.dns.tcp import TcpPort
 from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
+DONE = object()
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
 
 
@@ -38,6 +40,8 @@ class Worker:
         self._selector = selectors.DefaultSelector()
         self._channel = channel
         self._orphaned = False
+        self._newest = b""
+        self._bites: Iterator[None] | None = None
         self._udp = [udp_port(port, self._desk) for port in udp]
         self._listeners = [socket.socket(fileno=fd) for fd in legacy.tcp]
         self._tcp = TcpPort(self._selector, self._desk)
@@ -51,6 +55,7 @@ class Worker:
         while not (self._orphaned and self._place.retired()):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
+            self._nibble()
             self._tcp.expire(monotonic())
         self._leave()
 
@@ -66,21 +71,30 @@ class Worker:
         self._selector.register(watched, selectors.EVENT_READ, turn)
 
     def _patience_s(self) -> float | None:
+        if self._bites:
+            return 0.0
         return ORPHAN_LOOKS_S if self._orphaned else self._tcp.patience_s(monotonic())
 
     def _obey(self) -> None:
-        """Follows the newest order that has arrived. EOF: the controller is gone."""
-        newest = b""
+        """Keeps the newest order that has arrived. EOF: the controller is gone."""
         with suppress(BlockingIOError):
             while document := _receive(self._channel):
-                newest = document
+                self._newest = document
             self._orphaned = True
             self._selector.unregister(self._channel)
-        if newest:
-            self._follow(Order.from_json(newest))
 
-    def _follow(self, order: Order) -> None:
-        self._desk.follow(order)
+    def _nibble(self) -> None:
+        """Follows the newest order, once the one that was begun holds: orders in a hurry don't keep each other off."""
+        if self._bites is None and self._newest:
+            document, self._newest = self._newest, b""
+            self._bites = self._following(document)
+        if self._bites and next(self._bites, DONE) is DONE:
+            self._bites = None
+
+    def _following(self, document: bytes) -> Iterator[None]:
+        order = Order.from_json(document)
+        yield
+        yield from self._desk.adopting(order)
         self._acknowledge(order)
 
     def _acknowledge(self, order: Order) -> None:
