@@ -11,6 +11,7 @@ When the controller is gone (EOF on the channel) it goes on answering what it kn
 has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those that others read too it leaves to them.
 """
 
+import os
 import selectors
 import socket
 import sys
@@ -29,6 +30,7 @@ from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
 DONE = object()
+NICE = -10  # ahead of the controller and of whatever else runs here; with `LimitNICE=` or as root, else as it comes
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
 
 
@@ -129,6 +131,8 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 def main() -> None:
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
     legacy = Legacy.from_json(sys.argv[1])
     channel = socket.socket(fileno=legacy.channel)
     if document := _receive(channel):

@@ -16,11 +16,12 @@ from edge.config import Config
 from edge.config.reading import _examine
 from edge.dns.answer import Answer, Asker, respond
 from edge.dns.guard import Policy
-from edge.dns.message import Transport
+from edge.dns.message import Qtype, Transport
 from edge.dns.site import Site
-from edge.dns.zone import STATIC
+from edge.dns.zone import STATIC, Rrset
 from edge.errors import ConfigError
 from edge.failover.model import Assignment
+from tests.dns.samples import shown
 
 RAW = tomllib.loads((Path(__file__).parents[2] / "config" / "many-zones.toml").read_text())
 FILES, ARCHIVE = "files.fs.corp.example", "archive.fs.osaka.corp.example"
@@ -133,7 +134,9 @@ def test_there_is_an_end_to_telling() -> None:
 
 
 def long_texts(count: int) -> list[Raw]:
-    return [record(f"h{index}.fs.osaka.corp.example", "TXT", ["x" * 500] * 4) for index in range(count)]
+    return [
+        record(f"h{index}.fs.osaka.corp.example", "TXT", [letter * 500 for letter in "wxyz"]) for index in range(count)
+    ]
 
 
 def test_zones_too_large_for_one_message_are_refused_with_the_largest_ones_name() -> None:
@@ -219,10 +222,14 @@ Rrsets = Mapping[tuple[str, str], tuple[int, frozenset[str]]]
 
 def written(config: Config) -> Rrsets:
     return {
-        (each.name, each.type.value): (each.ttl_s, frozenset(map(STATIC[each.type.value], each.data)))
+        (each.name, each.type.value): (each.ttl_s, in_words(each.type.value, each.data))
         for zone in config.zones
         for each in zone.records
     }
+
+
+def in_words(kind: str, data: Sequence[str]) -> frozenset[str]:
+    return frozenset(shown(Rrset((), Qtype[kind], 0, tuple(map(STATIC[kind], data)))))
 
 
 def bare(config: Config, policy: Policy) -> Rrsets:

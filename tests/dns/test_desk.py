@@ -13,7 +13,9 @@ from edge.dns.message import Drop, Qtype, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Rates
 from tests.dns.desks import A_QUERY, HOME, LOCAL, SECRET, SOA_QUERY, desk, dropped
-from tests.dns.samples import ZONE, opt, option, packet
+from tests.dns.samples import FILES, ZONE, opt, option, packet
+
+MOVED = replace(ZONE, services=(replace(FILES, addresses=("10.0.2.10",), node="b", epoch=13),))
 
 
 def test_both_ways_are_counted_under_the_same_label() -> None:
@@ -190,6 +192,15 @@ def test_the_addresses_that_have_a_shortcut_are_bounded(monkeypatch: pytest.Monk
     for last in range(3):
         assert hosts[bytes((127, 0, 0, last))] == READY
     assert list(hosts) == [bytes((127, 0, 0, 2))]
+
+
+def test_an_order_is_prepared_in_bites_and_swapped_whole() -> None:
+    at = desk()
+    before = at.answer(A_QUERY, HOME, Transport.UDP)
+    meanwhile = [at.answer(A_QUERY, HOME, Transport.UDP) for _ in at.adopting(Order(2, (MOVED,), LOCAL))]
+    assert len(meanwhile) > 10
+    assert set(meanwhile) == {before}
+    assert at.answer(A_QUERY, HOME, Transport.UDP) != before
 
 
 def test_an_order_takes_the_shortcuts_back() -> None:
