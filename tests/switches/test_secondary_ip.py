@@ -111,8 +111,8 @@ def test_a_node_that_was_terminated_hinders_nobody(site: Site) -> None:
 
 def test_a_move_is_done_when_a_describe_shows_it(site: Site) -> None:
     """And is not sent again while the describes are late."""
-    site.aws.lag(address_s=HOUR_S)
-    site.time.at_sleep = lambda at_s: site.aws.lag(address_s=0) if at_s > 1.0 else None
+    site.aws.lag(ec2_s=HOUR_S)
+    site.time.at_sleep = lambda at_s: site.aws.lag(ec2_s=0) if at_s > 1.0 else None
     ended = site.run(1, Stage.MOVE)
     assert ended.fault is None
     assert ended.sentence == f"{MOVING} is on b"
@@ -122,8 +122,8 @@ def test_a_move_is_done_when_a_describe_shows_it(site: Site) -> None:
 
 def test_a_fence_that_the_describes_show_too_late_is_no_error(site: Site) -> None:
     """Past the settling time it is sent again, and EC2 refuses: the address is not there. That is to be read again."""
-    site.aws.lag(address_s=HOUR_S)
-    site.time.at_sleep = lambda at_s: site.aws.lag(address_s=0) if at_s > 2.5 else None
+    site.aws.lag(ec2_s=HOUR_S)
+    site.time.at_sleep = lambda at_s: site.aws.lag(ec2_s=0) if at_s > 2.5 else None
     assert site.run(1, Stage.FENCE).fault is None
     assert [call.result for call in site.aws.calls(UNASSIGN)] == ["ok", "InvalidParameterValue"]
     assert site.holders() == []
