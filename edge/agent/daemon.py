@@ -22,11 +22,12 @@ from edge import __version__
 from edge.agent import logs
 from edge.agent.answers import dns_policy
 from edge.agent.wake import Awake, wake
-from edge.config import Config, failover_budget, load
+from edge.config import Config, cautions, failover_budget, load
 from edge.durations import duration_text
 from edge.errors import ConfigError, EdgeError
 
 DEFAULT_CONFIG = "/etc/edge/edge.toml"
+log = logging.getLogger("edge")
 
 
 def main() -> None:
@@ -37,9 +38,12 @@ def main() -> None:
         config = load(arguments.config)
         if arguments.check:
             dns_policy(config)  # which reads the secrets
+            _print_cautions(config)
             _print_budget(config)
             return
         logs.set_up()
+        for caution in cautions(config):
+            log.warning("%s: %s", arguments.config, caution)
         awake = wake(config, arguments.config)
     except ConfigError as error:
         sys.exit("\n".join(error.problems))
@@ -72,6 +76,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="validate the file, print the time to fail over, and end")
     parser.add_argument("--version", action="version", version=f"edged {__version__}")
     return parser.parse_args()
+
+
+def _print_cautions(config: Config) -> None:
+    for caution in cautions(config):
+        print(f"warning: {caution}", file=sys.stderr)
 
 
 def _print_budget(config: Config) -> None:

@@ -7,7 +7,7 @@ import pytest
 from edge.errors import CloudError, Fault
 from edge.failover.model import Stage
 from edge.switches import secondary_ip
-from edge.switches.contract import Plan
+from edge.switches.contract import Plan, Verify
 from edge.switches.session import Session
 from tests.cloud.emulator import Emulator
 from tests.switches.site import ASSIGN, HOUR_S, MOVING, UNASSIGN, Hands, Site, furnish, intent
@@ -138,7 +138,7 @@ def test_a_move_is_verified_through_the_address(site: Site, serves: bool) -> Non
         return serves, "SMB2 NEGOTIATE answered" if serves else "no answer within 500 ms"
 
     site.run(1, Stage.MOVE)
-    verify = secondary_ip.Verify(secondary_ip.Assign(site.address()), MOVING, reached)
+    verify = Verify("secondary-address", secondary_ip.Assign(site.address()), MOVING, reached)
     plan = verify.plan(intent(1))
     assert (plan.calls, plan.pending, probed) == ((), not serves, [MOVING])
     assert ("SMB2 NEGOTIATE answered" in plan.evidence) is serves
@@ -148,7 +148,7 @@ def test_an_address_that_is_elsewhere_is_not_probed(site: Site) -> None:
     def reached(_address: str) -> tuple[bool, str]:
         raise AssertionError("it would prove the wrong node")
 
-    verify = secondary_ip.Verify(secondary_ip.Assign(site.address()), MOVING, reached)
+    verify = Verify("secondary-address", secondary_ip.Assign(site.address()), MOVING, reached)
     assert verify.plan(intent(1)).calls
 
 
