@@ -19,7 +19,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-from .script import Call, FaultKind
+from .script import SPARED, Call, FaultKind
 
 ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
@@ -104,15 +104,15 @@ class Emulator:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
-    def client(self, service: Any, *, read_timeout_s: float = 60) -> Any:
-        """A boto3 client that sends each request once."""
+    def client(self, service: Any, *, read_timeout_s: float = 60, spared: bool = False) -> Any:
+        """A boto3 client that sends each request once; a spared one meets no scripted fault."""
         env = self.env()
         once = Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout_s, max_pool_connections=32)
         return self.session.client(
             service,
             region_name=REGION,
             endpoint_url=self.endpoint_url,
-            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+            aws_access_key_id=SPARED if spared else env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
             config=once,
         )

@@ -36,7 +36,7 @@ from moto.route53.responses import Route53
 from moto.sts.responses import TokenResponse
 
 from . import dns_face, ec2, route53
-from .script import ApiError, Fault, FaultKind, Script, error_of
+from .script import SPARED, ApiError, Fault, FaultKind, Script, error_of
 
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(\w+)/aws4_request")
 CODE = re.compile(r"<Code>([^<]+)</Code>")
@@ -61,7 +61,8 @@ class Cloud:
         asked: Any = self.services[service]()
         asked.setup_class(request)
         api = f"{service}:{asked._get_action()}"
-        answer, result = self._serve(asked, service, self.script.fault_for(api))
+        spared = SPARED in request.headers.get("Authorization", "")
+        answer, result = self._serve(asked, service, None if spared else self.script.fault_for(api))
         self.script.record(api, asked.params, result)
         return answer
 
