@@ -3,6 +3,7 @@
 import pytest
 
 from edge.errors import CloudError, Fault
+from edge.switches import elastic_ip
 from edge.switches.elastic_ip import Associate
 from tests.switches.site import ASSOCIATE, MOVING, Site, intent
 
@@ -14,6 +15,14 @@ def test_the_address_is_bound_to_the_targets_own_address(site: Site) -> None:
     assert site.bound(eip) == (site.seeded.b.interface, site.seeded.b.address)
     assert site.mutations() == [ASSOCIATE]
     assert ended.sentence.endswith("is bound to b at 10.0.1.11")
+
+
+def test_a_nodes_own_address_need_not_be_its_first(site: Site) -> None:
+    eip, b = site.allocated(), site.seeded.b.interface
+    site.hands.ec2.assign_private_ip_addresses(NetworkInterfaceId=b, PrivateIpAddresses=["10.0.1.77"])
+    settings = elastic_ip.Settings(eip, site.interfaces, {"a": "10.0.1.10", "b": "10.0.1.77"})
+    assert site.run_step(Associate(elastic_ip.Address(site.session, settings))).fault is None
+    assert site.bound(eip) == (b, "10.0.1.77")
 
 
 def test_where_it_is_right_nothing_is_sent(site: Site) -> None:
@@ -34,7 +43,9 @@ def test_who_has_bound_it_meanwhile_keeps_it(site: Site) -> None:
     eip, eni = site.allocated(None), stranger(site)
     hand = iter([lambda: site.hands.ec2.associate_address(AllocationId=eip, NetworkInterfaceId=eni)])
     site.journal.at_line = lambda *_: next(hand, lambda: None)()
-    assert site.run_step(Associate(site.elastic(eip))).fault is Fault.IMPOSSIBLE
+    ended = site.run_step(Associate(site.elastic(eip)))
+    assert ended.fault is Fault.IMPOSSIBLE
+    assert "none of our nodes" in ended.sentence
     assert [call.result for call in site.aws.calls(ASSOCIATE)] == ["ok", "Resource.AlreadyAssociated"]
     assert site.bound(eip)[0] == eni
 
