@@ -535,6 +535,55 @@ def test_what_a_weak_fence_means_is_said(read: Read, fence: str, key: str) -> No
     assert not list(cautions(read(RIGHT)))
 
 
+def second(text: str, *changes: tuple[str, str]) -> str:
+    """The same service once more, with another name and other things that move."""
+    more = text[text.index("[[service]]") :].replace("files.", "more.")
+    for old, new in (("10.0.1.100", "10.0.1.101"), ("172.31.255.10", "172.31.255.11"), *changes):
+        more = more.replace(old, new)
+    return text + more
+
+
+def test_a_fence_that_takes_another_service_along_is_told(read: Read) -> None:
+    isolated = changed(('kind = "unassign"', ISOLATE))
+    [both] = [[said for said in cautions(read(second(isolated))) if "whole node" in said]]
+    assert [said.partition(":")[0] for said in both] == ["service[0].fence.kind", "service[1].fence.kind"]
+    assert both[0].endswith("and so takes service[1] from it too")
+    assert not [said for said in cautions(read(second(RIGHT))) if "whole node" in said]
+
+
+def test_a_node_has_one_quarantine(problems: Problems) -> None:
+    text = second(changed(('kind = "unassign"', ISOLATE)), ("sg-0e", "sg-0f"))
+    [problem] = problems(text)
+    assert problem.startswith("service[1].fence.quarantine: is not that of service[0], which isolates eni-0aaaa")
+
+
+@pytest.mark.parametrize(("way", "key"), [(ROUTE, "route_table.destination"), (ELASTIC, "elastic_ip.allocation_id")])
+def test_two_services_do_not_move_one_thing(problems: Problems, way: str, key: str) -> None:
+    text = second(changed(("  [service.fence]", f"{way}  [service.fence]")), ("172.31.255.11", "172.31.255.10"))
+    [problem] = problems(text)
+    assert problem.startswith(f"service[1].switch.{key}: ")
+    assert "also moves with service[0]" in problem
+
+
+def test_an_elastic_ip_is_bound_to_an_ipv4_address(problems: Problems) -> None:
+    text = without_secondary(
+        ("  [service.fence]", f"{ELASTIC}  [service.fence]"), ('kind = "unassign"', 'kind = "none"')
+    )
+    text = text.replace('["10.0.1.10", "fd00:1::10"]', '"fd00:1::10"').replace(
+        '["10.0.1.11", "fd00:1::11"]', '"fd00:1::11"'
+    )
+    found = problems(text)
+    assert found == [
+        f"service[0].node[{j}].address: has no IPv4 address, which an Elastic IP is bound to" for j in (0, 1)
+    ]
+
+
+def test_two_nodes_are_two_instances(problems: Problems) -> None:
+    """A fence would stop the target."""
+    text = RIGHT.replace("interface =", 'instance = "i-0123456789abcdef0"\n  interface =')
+    assert problems(text) == ['service[0].node[1].instance: "i-0123456789abcdef0" is also node "a"\'s']
+
+
 def test_who_leaves_the_data_to_a_cluster_manager_needs_no_fence(read: Read) -> None:
     text = changed(('kind = "unassign"', 'kind = "none"'), ("hold_down", 'authority = "cluster"\nhold_down'))
     assert not list(cautions(read(text)))

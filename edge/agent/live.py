@@ -381,7 +381,7 @@ class Live:
             state = self._drivers[service.name].state
             found += preflight.sides(service.name, self._sides(service), state.assignment)
             rehearse = self._drivers[service.name].rehearse
-            found += [preflight.rehearsal(service.name, n, rehearse) for n in state.policy.nodes if service.switch]
+            found += [preflight.rehearsal(service.name, n, rehearse) for n in state.policy.nodes if state.policy.stages]
             found += preflight.nodes(state, self._clock.monotonic())
             found += preflight.witnesses(state)
         return found

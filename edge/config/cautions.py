@@ -20,8 +20,18 @@ _UNFLUSHED = "true: what the stopped node has not written to its disks is lost"
 
 def cautions(config: Config) -> Iterator[str]:
     for i, service in enumerate(config.services):
-        for key, text in _of(service):
+        for key, text in (*_of(service), *_shared(config, i, service)):
             yield f"service[{i}].{key}: {text}"
+
+
+def _shared(config: Config, i: int, service: Service) -> Iterator[tuple[str, str]]:
+    """What else the fence takes, as it is for the whole node."""
+    kind = service.fence.kind
+    for j, other in enumerate(config.services):
+        isolated = kind is FenceKind.ISOLATE and service.interfaces & other.interfaces
+        stopped = kind is FenceKind.STOP and service.instances & other.instances
+        if i != j and (isolated or stopped):
+            yield "fence.kind", f'"{kind.value}": it is for the whole node, and so takes service[{j}] from it too'
 
 
 def _of(service: Service) -> Iterator[tuple[str, str]]:

@@ -69,8 +69,9 @@ def _nodes_distinct(at: Loc, service: Service) -> Iterator[Clash]:
             yield Clash(_both(at, i, j, "name"), f'"{other.name}" is also the name of node[{i}]')
         for address in set(one.addresses) & set(other.addresses):
             yield Clash(_both(at, i, j, "address"), f'"{address}" is also an address of node "{one.name}"')
-        if one.interface and one.interface == other.interface:
-            yield Clash(_both(at, i, j, "interface"), f'"{one.interface}" is also node "{one.name}"\'s')
+        for word in ("interface", "instance"):
+            if (value := getattr(one, word)) and value == getattr(other, word):
+                yield Clash(_both(at, i, j, word), f'"{value}" is also node "{one.name}"\'s')
 
 
 def _both(at: Loc, i: int, j: int, key: str) -> tuple[Loc, ...]:
@@ -220,6 +221,17 @@ def _services_distinct(config: Config) -> Iterator[Clash]:
             keys: tuple[Loc, ...] = (("service", j, "name"), ("service", i, "name"))
             yield Clash(keys, f'"{other.name}" is also the name of service[{i}]')
         yield from _moving_distinct(i, one, j, other)
+        yield from _quarantine_alike(i, one, j, other)
+
+
+def _quarantine_alike(i: int, one: Service, j: int, other: Service) -> Iterator[Clash]:
+    """The groups that one service's fence gave would be taken by the other's for the node's own."""
+    shared = one.interfaces & other.interfaces
+    mine, theirs = one.fence.quarantine, other.fence.quarantine
+    if shared and mine and theirs and set(mine) != set(theirs):
+        keys: tuple[Loc, ...] = tuple(("service", k, "fence", "quarantine") for k in (j, i))
+        text = f"is not that of service[{i}], which isolates {', '.join(sorted(shared))} too: one node, one quarantine"
+        yield Clash(keys, text)
 
 
 # What moves, by its key: one thing that two services move would be pulled at by two decisions.

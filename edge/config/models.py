@@ -336,6 +336,14 @@ class Service(Model):
             return given
         return {**profile["service"], **given, "probe": {**profile["probe"], **given["probe"]}}
 
+    @property
+    def interfaces(self) -> frozenset[str]:
+        return frozenset(node.interface for node in self.nodes if node.interface)
+
+    @property
+    def instances(self) -> frozenset[str]:
+        return frozenset(node.instance for node in self.nodes if node.instance)
+
     def port(self, node: Node) -> int:
         return node.port or self.probe.port
 
