@@ -21,6 +21,8 @@ from edge.config import (
     Endpoint,
     FenceKind,
     ProbeKind,
+    Topology,
+    cautions,
     detection_s,
     failover_budget,
     fastest_probe,
@@ -214,8 +216,8 @@ ONE_MISTAKE = [
     ('kind = "smb"', 'kind = "sbm"', 'service[0].probe.kind: found "sbm"; did you mean "smb"?'),
     (
         "[service.switch.route53]\n  zone_id",
-        "[service.switch.elastic_ip]\n  zone_id",
-        "service[0].switch.elastic_ip: unknown key; this version does not have it yet; available: route53",
+        "[service.switch.guest]\n  zone_id",
+        "service[0].switch.guest: unknown key; this version does not have it yet; available: route53",
     ),
     ("[aws]", '[store]\nkind = "dynamodb"\n[aws]', 'store.kind: found "dynamodb"; this version does not have it yet'),
     (
@@ -412,6 +414,203 @@ ONE_MISTAKE = [
         'aws.endpoints.ec2: "ec2.fs.corp.example" is a name of our own zone',
     ),
 ]
+
+
+ROUTE = """  [service.switch.route_table]
+  destination = "172.31.255.10/32"
+  tables = ["rtb-0aaaaaaaaaaaaaaaa"]
+  topology = "vpc_only"
+"""
+ELASTIC = """  [service.switch.elastic_ip]
+  allocation_id = "eipalloc-0cccccccccccccccc"
+  allow_public = true
+"""
+ISOLATE = 'kind = "isolate"\nquarantine = ["sg-0eeeeeeeeeeeeeeee"]'
+WAYS = ROUTE + ELASTIC
+ONE_MISTAKE_MORE = [
+    (
+        '  topology = "vpc_only"\n',
+        "",
+        "service[0].switch.route_table.topology: missing: over a private virtual interface on a virtual",
+    ),
+    (
+        '"vpc_only"',
+        '"vgw"',
+        'service[0].switch.route_table.topology: found "vgw"; known here: transit_gateway, vpc_only',
+    ),
+    (
+        "allow_public = true",
+        "",
+        "service[0].switch.elastic_ip.allow_public: false, but an Elastic IP is a public address: whoever",
+    ),
+    (
+        '.10/32"',
+        '.10/31"',
+        'service[0].switch.route_table.destination: found "172.31.255.10/31"; expected one IPv4 address',
+    ),
+    ('.10/32"', '.10"', 'service[0].switch.route_table.destination: found "172.31.255.10"; expected one IPv4 address'),
+    (
+        "172.31.255.10/32",
+        "10.0.1.11/32",
+        'service[0].switch.route_table.destination: "10.0.1.11/32" is node "b"\'s own address',
+    ),
+    ('["rtb-0aaaaaaaaaaaaaaaa"]', "[]", "service[0].switch.route_table.tables: found []; expected at least one"),
+    ('["rtb-0aaaaaaaaaaaaaaaa"]', '["x"]', 'service[0].switch.route_table.tables[0]: found "x"; not in its form'),
+    (
+        '["rtb-0aaaaaaaaaaaaaaaa"]',
+        '["rtb-0aaaaaaaaaaaaaaaa", "rtb-0aaaaaaaaaaaaaaaa"]',
+        'service[0].switch.route_table.tables: "rtb-0aaaaaaaaaaaaaaaa" is listed twice',
+    ),
+    (
+        "eipalloc-0c",
+        "eip-0c",
+        'service[0].switch.elastic_ip.allocation_id: found "eip-0cccccccccccccccc"; not in its form',
+    ),
+    ('kind = "unassign"', 'kind = "isolate"', 'service[0].fence.quarantine: missing: "isolate" gives the old node'),
+    (
+        'kind = "unassign"',
+        'kind = "unassign"\nquarantine = ["sg-0eeeeeeeeeeeeeeee"]',
+        'service[0].fence.quarantine: is for kind "isolate", and this is "unassign"',
+    ),
+    (
+        'kind = "unassign"',
+        'kind = "unassign"\nskip_os_shutdown = true',
+        'service[0].fence.skip_os_shutdown: is for kind "stop", and this is "unassign"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "beginning"), ONE_MISTAKE_MORE)
+def test_one_mistake_in_the_other_ways_is_one_problem(problems: Problems, old: str, new: str, beginning: str) -> None:
+    (problem,) = problems(changed(("  [service.fence]", f"{WAYS}  [service.fence]"), (old, new)))
+    assert problem.startswith(beginning)
+
+
+def test_every_way_and_fence_is_read(read: Read) -> None:
+    text = changed(("  [service.fence]", f"{WAYS}  [service.fence]"), ('kind = "unassign"', ISOLATE))
+    service = read(text).services[0]
+    assert service.switch.route_table is not None
+    assert service.switch.route_table.topology is Topology.VPC_ONLY
+    assert service.switch.elastic_ip is not None
+    assert (service.fence.kind, service.fence.quarantine) == (FenceKind.ISOLATE, ("sg-0eeeeeeeeeeeeeeee",))
+    terms = [term.name for term in failover_budget(service, read(text))]
+    assert terms[2:-2] == ["fence", "rejoin", "move", "route", "public", "publish"]
+
+
+def without_secondary(*more: tuple[str, str]) -> str:
+    address = '  [service.switch.secondary_ip]\n  address = "10.0.1.100"\n'
+    return changed((address, ""), ('answer = "secondary"', ""), *more)
+
+
+@pytest.mark.parametrize(
+    ("way", "needs"),
+    [
+        ((ROUTE, 'kind = "none"'), "switch.route_table"),
+        ((ELASTIC, 'kind = "none"'), "switch.elastic_ip"),
+        (("", ISOLATE), "fence.kind isolate"),
+    ],
+)
+def test_what_moves_between_interfaces_needs_them(problems: Problems, way: tuple[str, str], needs: str) -> None:
+    more = ("  [service.fence]", f"{way[0]}  [service.fence]"), ('kind = "unassign"', way[1])
+    text = without_secondary(*more, ('interface = "eni-0aaaaaaaaaaaaaaaa"', ""))
+    assert problems(text) == [f"service[0].node[0].interface: missing: {needs} needs the interface"]
+
+
+def test_a_node_that_is_stopped_has_an_instance(problems: Problems) -> None:
+    found = problems(changed(('kind = "unassign"', 'kind = "stop"')))
+    assert found == [f'service[0].node[{j}].instance: missing: the fence "stop" needs the instance' for j in (0, 1)]
+
+
+def test_a_fence_alone_needs_aws(problems: Problems) -> None:
+    route53 = '  [service.switch.route53]\n  zone_id = "Z0123456789EXAMPLE"\n'
+    text = without_secondary((route53, ""), ('kind = "unassign"', ISOLATE), ('[aws]\nregion = "ap-northeast-1"', ""))
+    assert problems(text) == ["aws: missing: service[0].fence needs [aws] with the region"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "deadline_s"),
+    [
+        ('"unassign"', 3.0),
+        ('"stop"', 60.0),
+        ('"stop"\ndeadline = "2m"', 120.0),
+    ],
+)
+def test_a_fence_has_a_deadline(read: Read, kind: str, deadline_s: float) -> None:
+    instance = 'instance = "i-0123456789abcdef0"'
+    text = RIGHT.replace("interface =", f"{instance}\n  interface =").replace('kind = "unassign"', f"kind = {kind}")
+    text = text.replace('instance = "i-0123456789abcdef0"', 'instance = "i-0123456789abcdef1"', 1)
+    config = read(text)
+    assert config.services[0].fence.deadline_s == deadline_s
+    [fence] = [term for term in failover_budget(config.services[0], config) if term.name == "fence"]
+    assert fence.seconds == deadline_s + 0.5 + 2 * (2 * 1 + 3)
+
+
+@pytest.mark.parametrize(
+    ("fence", "key"),
+    [
+        ('kind = "none"', 'fence.kind: "none": a switch stops nobody'),
+        ('kind = "unassign"\nrequired = false', "fence.required: false: where the fence fails"),
+        (ISOLATE, 'fence.kind: "isolate": security groups keep new connections out'),
+    ],
+)
+def test_what_a_weak_fence_means_is_said(read: Read, fence: str, key: str) -> None:
+    [caution] = cautions(read(changed(('kind = "unassign"', fence))))
+    assert caution.startswith(f"service[0].{key}")
+    assert not list(cautions(read(RIGHT)))
+
+
+def second(text: str, *changes: tuple[str, str]) -> str:
+    """The same service once more, with another name and other things that move."""
+    more = text[text.index("[[service]]") :].replace("files.", "more.")
+    for old, new in (("10.0.1.100", "10.0.1.101"), ("172.31.255.10", "172.31.255.11"), *changes):
+        more = more.replace(old, new)
+    return text + more
+
+
+def test_a_fence_that_takes_another_service_along_is_told(read: Read) -> None:
+    isolated = changed(('kind = "unassign"', ISOLATE))
+    [both] = [[said for said in cautions(read(second(isolated))) if "whole node" in said]]
+    assert [said.partition(":")[0] for said in both] == ["service[0].fence.kind", "service[1].fence.kind"]
+    assert both[0].endswith("and so takes service[1] from it too")
+    assert not [said for said in cautions(read(second(RIGHT))) if "whole node" in said]
+
+
+def test_a_node_has_one_quarantine(problems: Problems) -> None:
+    text = second(changed(('kind = "unassign"', ISOLATE)), ("sg-0e", "sg-0f"))
+    [problem] = problems(text)
+    assert problem.startswith("service[1].fence.quarantine: is not that of service[0], which isolates eni-0aaaa")
+
+
+@pytest.mark.parametrize(("way", "key"), [(ROUTE, "route_table.destination"), (ELASTIC, "elastic_ip.allocation_id")])
+def test_two_services_do_not_move_one_thing(problems: Problems, way: str, key: str) -> None:
+    text = second(changed(("  [service.fence]", f"{way}  [service.fence]")), ("172.31.255.11", "172.31.255.10"))
+    [problem] = problems(text)
+    assert problem.startswith(f"service[1].switch.{key}: ")
+    assert "also moves with service[0]" in problem
+
+
+def test_an_elastic_ip_is_bound_to_an_ipv4_address(problems: Problems) -> None:
+    text = without_secondary(
+        ("  [service.fence]", f"{ELASTIC}  [service.fence]"), ('kind = "unassign"', 'kind = "none"')
+    )
+    text = text.replace('["10.0.1.10", "fd00:1::10"]', '"fd00:1::10"').replace(
+        '["10.0.1.11", "fd00:1::11"]', '"fd00:1::11"'
+    )
+    found = problems(text)
+    assert found == [
+        f"service[0].node[{j}].address: has no IPv4 address, which an Elastic IP is bound to" for j in (0, 1)
+    ]
+
+
+def test_two_nodes_are_two_instances(problems: Problems) -> None:
+    """A fence would stop the target."""
+    text = RIGHT.replace("interface =", 'instance = "i-0123456789abcdef0"\n  interface =')
+    assert problems(text) == ['service[0].node[1].instance: "i-0123456789abcdef0" is also node "a"\'s']
+
+
+def test_who_leaves_the_data_to_a_cluster_manager_needs_no_fence(read: Read) -> None:
+    text = changed(('kind = "unassign"', 'kind = "none"'), ("hold_down", 'authority = "cluster"\nhold_down'))
+    assert not list(cautions(read(text)))
 
 
 @pytest.mark.parametrize(("old", "new", "beginning"), ONE_MISTAKE)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from edge.config import Config, Endpoint, ProbeKind, failover_budget, load
-from edge.config.models import RateLimit, Record, Zone
+from edge.config import Config, Endpoint, FenceKind, ProbeKind, failover_budget, load
+from edge.config.models import RateLimit, Record, Switch, Zone
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
@@ -35,9 +35,10 @@ def test_every_example_loads(path: Path) -> None:
 
 def test_the_examples_show_every_switch_and_authority() -> None:
     services = [load(path).services[0] for path in EXAMPLES]
-    assert {(s.switch.route53 is not None, s.switch.secondary_ip is not None) for s in services} == {
-        (True, False), (False, True), (True, True), (False, False),
-    }  # fmt: skip
+    kinds = {frozenset(kind for kind, there in service.switch if there) for service in services}
+    assert {frozenset({"route53"}), frozenset({"secondary_ip"}), frozenset({"route53", "secondary_ip"})} < kinds
+    assert frozenset().union(*kinds) == set(Switch.model_fields)
+    assert {service.fence.kind for service in services} == set(FenceKind)
     assert {s.authority.value for s in services} == {"agent", "cluster"}
     assert {s.answer.value for s in services} == {"node", "secondary"}
 
@@ -167,9 +168,19 @@ def test_the_policy_is_that_of_the_examples() -> None:
     assert service.switch.route53 is not None
     assert f"hostedzone/{service.switch.route53.zone_id}" in resources
     assert all(f"network-interface/{node.interface}" in resources for node in service.nodes)
+    routed, public = (load(ROOT / "config" / f"{name}.toml").services[0] for name in ROUTED_AND_PUBLIC)
+    assert routed.switch.route_table is not None
+    assert public.switch.elastic_ip is not None
+    assert all(f"route-table/{table}" in resources for table in routed.switch.route_table.tables)
+    assert all(f"security-group/{group}" in resources for group in routed.fence.quarantine)
+    assert f"elastic-ip/{public.switch.elastic_ip.allocation_id}" in resources
+    assert all(f"instance/{node.instance}" in resources for node in public.nodes)
     condition = POLICY["Statement"][1]["Condition"]["ForAllValues:StringEquals"]
     names = condition["route53:ChangeResourceRecordSetsNormalizedRecordNames"]
     assert names == [service.name, f"_edge.{service.name}"]
+
+
+ROUTED_AND_PUBLIC = ("transit-gateway-route", "public-elastic-ip")
 
 
 def both() -> Config:

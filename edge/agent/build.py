@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from edge.agent.answers import answers
-from edge.config import Config, FenceKind, Service, detection_s, fastest_probe
+from edge.config import Config, FenceKind, Service, Topology, detection_s, fastest_probe
 from edge.failover.model import Policy, Stage, Thresholds
 from edge.probes.loop import KINDS, WITNESS, Target
-from edge.switches import route53, secondary_ip
-from edge.switches.contract import Side, Step
+from edge.switches import elastic_ip, isolate, route53, route_table, secondary_ip, stop
+from edge.switches.contract import Reached, Side, Step, Verify
 from edge.switches.runner import Pace
 from edge.switches.session import Session, Settings
 
@@ -38,9 +38,9 @@ def policy(config: Config, service: Service) -> Policy:
 def stages(service: Service) -> frozenset[Stage]:
     wanted = {
         Stage.FENCE: service.fence.kind is not FenceKind.NONE,
-        Stage.MOVE: service.switch.secondary_ip is not None,
+        Stage.MOVE: service.switch.moves or service.fence.kind is FenceKind.ISOLATE,
         Stage.PUBLISH: service.switch.route53 is not None,
-        Stage.VERIFY: bool(service.switch),
+        Stage.VERIFY: bool(service.switch) or service.fence.kind is FenceKind.ISOLATE,
     }
     return frozenset(stage for stage, there in wanted.items() if there)
 
@@ -86,24 +86,77 @@ class Switches:
 NO_SWITCHES = Switches((), (), Pace())
 
 
-def switches(service: Service, session: Session, reached: secondary_ip.Reached) -> Switches:
-    steps: list[Step] = []
-    sides: list[Side] = []
-    pace = Pace()
-    if moving := service.switch.secondary_ip:
-        pace = Pace(move_s=moving.deadline_s)
-        address = secondary_ip.Address(session, _movable(service, moving.address))
-        assign = secondary_ip.Assign(address)
-        steps += [secondary_ip.Unassign(address)] if service.fence.kind is FenceKind.UNASSIGN else []
-        steps += [assign, secondary_ip.Verify(assign, moving.address, reached)]
-        sides.append(address)
-    if publishing := service.switch.route53:
-        side = route53.Zone(session, route53.Settings(publishing.zone_id, service.name, answers(service)))
-        publish = route53.Publish(side)
-        steps += [publish, route53.Verify(side, publish)]
-        sides.append(side)
-    return Switches(tuple(steps), tuple(sides), pace)
+def switches(service: Service, session: Session, reached: Reached) -> Switches:
+    made = (
+        _fence(service, session, reached),
+        _secondary_ip(service, session, reached),
+        _route_table(service, session, reached),
+        _elastic_ip(service, session, reached),
+        _route53(service, session),
+    )
+    steps = tuple(step for part, _ in made for step in part)
+    return Switches(steps, tuple(side for _, side in made if side), Pace())
 
 
-def _movable(service: Service, address: str) -> secondary_ip.Settings:
-    return secondary_ip.Settings(address, {node.name: node.interface or "" for node in service.nodes})
+Part = tuple[tuple[Step, ...], Side | None]
+NOTHING: Part = ((), None)
+
+
+def _fence(service: Service, session: Session, reached: Reached) -> Part:
+    """`unassign` stands with the address that it takes away."""
+    fence, within_s = service.fence, service.fence.deadline_s
+    if fence.kind is FenceKind.STOP:
+        instances = {node.name: node.instance or "" for node in service.nodes}
+        return (stop.Stop(session, stop.Settings(instances, fence.skip_os_shutdown), within_s),), None
+    if fence.kind is FenceKind.ISOLATE:
+        settings = isolate.Settings(fence.quarantine, _interfaces(service))
+        rejoin = isolate.Rejoin(session, settings, within_s)
+        return (isolate.Isolate(session, settings, within_s), rejoin, Verify("groups", rejoin, None, reached)), None
+    return NOTHING
+
+
+def _secondary_ip(service: Service, session: Session, reached: Reached) -> Part:
+    moving = service.switch.secondary_ip
+    if moving is None:
+        return NOTHING
+    side = secondary_ip.Address(session, secondary_ip.Settings(moving.address, _interfaces(service)))
+    assign = secondary_ip.Assign(side, moving.deadline_s)
+    verify = Verify("secondary-address", assign, moving.address, reached)
+    unassigns = service.fence.kind is FenceKind.UNASSIGN
+    fence = (secondary_ip.Unassign(side, service.fence.deadline_s),) if unassigns else ()
+    return (*fence, assign, verify), side
+
+
+def _route_table(service: Service, session: Session, reached: Reached) -> Part:
+    """Only over a transit gateway can the agent, outside the VPC, probe through the route."""
+    routed = service.switch.route_table
+    if routed is None:
+        return NOTHING
+    side = route_table.Routes(session, route_table.Settings(routed.destination, routed.tables, _interfaces(service)))
+    lay = route_table.Lay(side, session, routed.deadline_s)
+    probed = routed.destination.removesuffix("/32") if routed.topology is Topology.TRANSIT_GATEWAY else None
+    return (lay, Verify("routes", lay, probed, reached)), side
+
+
+def _elastic_ip(service: Service, session: Session, reached: Reached) -> Part:
+    public = service.switch.elastic_ip
+    if public is None:
+        return NOTHING
+    private = {node.name: next(a for a in node.addresses if ":" not in a) for node in service.nodes}
+    settings = elastic_ip.Settings(public.allocation_id, _interfaces(service), private)
+    side = elastic_ip.Address(session, settings)
+    associate = elastic_ip.Associate(side, public.deadline_s)
+    return (associate, Verify("public-address", associate, None, reached)), side
+
+
+def _route53(service: Service, session: Session) -> Part:
+    publishing = service.switch.route53
+    if publishing is None:
+        return NOTHING
+    side = route53.Zone(session, route53.Settings(publishing.zone_id, service.name, answers(service)))
+    publish = route53.Publish(side)
+    return (publish, route53.Verify(side, publish)), side
+
+
+def _interfaces(service: Service) -> dict[str, str]:
+    return {node.name: node.interface or "" for node in service.nodes}

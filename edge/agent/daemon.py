@@ -22,11 +22,12 @@ from edge import __version__
 from edge.agent import logs
 from edge.agent.wake import Awake, wake
 from edge.agent.zones import checked, zones
-from edge.config import Config, failover_budget, load
+from edge.config import Config, cautions, failover_budget, load
 from edge.durations import duration_text
 from edge.errors import ConfigError, EdgeError
 
 DEFAULT_CONFIG = "/etc/edge/edge.toml"
+log = logging.getLogger("edge")
 
 
 def main() -> None:
@@ -38,9 +39,12 @@ def main() -> None:
         checked(config)
         if arguments.check:
             _print_zones(config)
+            _print_cautions(config)
             _print_budget(config)
             return
         logs.set_up()
+        for caution in cautions(config):
+            log.warning("%s: %s", arguments.config, caution)
         awake = wake(config, arguments.config)
     except ConfigError as error:
         sys.exit("\n".join(error.problems))
@@ -78,6 +82,11 @@ def _arguments() -> argparse.Namespace:
 def _print_zones(config: Config) -> None:
     for zone in zones(config, {}):
         print(f"{zone.name}: {len(zone.services)} service(s), {len(zone.records)} record(s) that stay")
+
+
+def _print_cautions(config: Config) -> None:
+    for caution in cautions(config):
+        print(f"warning: {caution}", file=sys.stderr)
 
 
 def _print_budget(config: Config) -> None:

@@ -89,6 +89,14 @@ class Driver:
         flights = (each.intent for each in (state.flight, state.owed) if each)
         return {each.node for each in (state.assignment, *flights) if each}
 
+    def rehearse(self, node: str) -> str:
+        """What a switch to the node would change in AWS. Blocks; raises CloudError where it would stumble."""
+        live = self.state.assignment
+        away = (live.node,) if live and live.node != node else ()
+        epoch = self.state.floor + 1
+        intent = Intent(epoch, node, live.node if live else None, Cause.OPERATOR, "check", "a rehearsal", away)
+        return self._runner.rehearse(intent) if self._runner else "nothing"
+
     def recovered(self) -> None:
         """The store can be written again. What an operator said meanwhile was not: it is said to the store anew."""
         self._perform(ev.SaveOverride(self.state.override))

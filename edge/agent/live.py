@@ -388,6 +388,8 @@ class Live:
         for service in self._config.services:
             state = self._drivers[service.name].state
             found += preflight.sides(service.name, self._sides(service), state.assignment)
+            rehearse = self._drivers[service.name].rehearse
+            found += [preflight.rehearsal(service.name, n, rehearse) for n in state.policy.nodes if state.policy.stages]
             found += preflight.nodes(state, self._clock.monotonic())
             found += preflight.witnesses(state)
         return found

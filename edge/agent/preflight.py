@@ -68,6 +68,14 @@ def side(service: str, one: Side, live: Assignment | None) -> Finding:
     return Finding(subject, "ok", view.evidence)
 
 
+def rehearsal(service: str, node: str, rehearse: Callable[[str], str]) -> Finding:
+    subject = f"{service} switch to {node}"
+    try:
+        return Finding(subject, "ok", f"AWS would take what it changes: {rehearse(node)}")
+    except CloudError as error:
+        return _failed(subject, error)
+
+
 def nodes(state: State, now: float) -> Iterator[Finding]:
     for node in state.policy.nodes:
         opinion = of(state, node, now)

@@ -5,6 +5,7 @@ from edge.config.budget import detection_s as detection_s
 from edge.config.budget import detection_text as detection_text
 from edge.config.budget import failover_budget as failover_budget
 from edge.config.budget import fastest_probe as fastest_probe
+from edge.config.cautions import cautions as cautions
 from edge.config.models import Config as Config
 from edge.config.models import Node as Node
 from edge.config.models import Probe as Probe
@@ -15,3 +16,4 @@ from edge.config.values import Deny as Deny
 from edge.config.values import Endpoint as Endpoint
 from edge.config.values import FenceKind as FenceKind
 from edge.config.values import ProbeKind as ProbeKind
+from edge.config.values import Topology as Topology

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edge.config.models import Aws, Config, Probe, Service
+from edge.config.models import Aws, Config, Probe, RouteTable, Service
 from edge.config.values import FenceKind
 from edge.durations import duration_text
 from edge.failover.model import Mode
@@ -14,6 +14,8 @@ from edge.failover.model import Mode
 # and its record sets are read and a batch is sent.
 _TRIES_S, _PAUSE_S = 3.0, 0.5
 _ADDRESS_CALLS, _ROUTE53_CALLS = 2, 3
+_FENCE_CALLS = {FenceKind.UNASSIGN: 2, FenceKind.ISOLATE: 5, FenceKind.STOP: 2}  # isolating tries its two calls dry
+_REJOIN_CALLS = 2
 _COMMIT_S = 0.1  # the journal's and the store's fsync: 5-20 ms on a disk in order
 _FLIP_S = 0.05  # a new table of answers to every DNS worker, and their word that they have it
 
@@ -72,13 +74,25 @@ def _decide_terms(service: Service) -> Iterator[Term]:
 
 
 def _aws_terms(service: Service, aws: Aws) -> Iterator[Term]:
-    secondary = service.switch.secondary_ip
-    if service.fence.kind is FenceKind.UNASSIGN:
-        yield _stage("fence", _TRIES_S, _ADDRESS_CALLS, aws)
-    if secondary:
-        yield _stage("move", secondary.deadline_s, _ADDRESS_CALLS, aws)
-    if service.switch.route53:
+    switch, fence = service.switch, service.fence
+    if fence.kind is not FenceKind.NONE:
+        yield _stage("fence", fence.deadline_s, _FENCE_CALLS[fence.kind], aws)
+    if fence.kind is FenceKind.ISOLATE:
+        yield _stage("rejoin", fence.deadline_s, _REJOIN_CALLS, aws)
+    if switch.secondary_ip:
+        yield _stage("move", switch.secondary_ip.deadline_s, _ADDRESS_CALLS, aws)
+    if switch.route_table:
+        yield _stage("route", switch.route_table.deadline_s, _route_calls(switch.route_table), aws)
+    if switch.elastic_ip:
+        yield _stage("public", switch.elastic_ip.deadline_s, _ADDRESS_CALLS, aws)
+    if switch.route53:
         yield _stage("publish", _TRIES_S, _ROUTE53_CALLS, aws)
+
+
+def _route_calls(route: RouteTable) -> int:
+    """The tables and the interface are read; each table is written, and where there are several, tried dry before."""
+    tables = len(route.tables)
+    return 2 + tables + (tables if tables > 1 else 0)
 
 
 def _stage(name: str, tries_s: float, calls: int, aws: Aws) -> Term:

@@ -1,7 +1,7 @@
 """Clashes: keys that are right by themselves and wrong together."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
@@ -69,8 +69,9 @@ def _nodes_distinct(at: Loc, service: Service) -> Iterator[Clash]:
             yield Clash(_both(at, i, j, "name"), f'"{other.name}" is also the name of node[{i}]')
         for address in set(one.addresses) & set(other.addresses):
             yield Clash(_both(at, i, j, "address"), f'"{address}" is also an address of node "{one.name}"')
-        if one.interface and one.interface == other.interface:
-            yield Clash(_both(at, i, j, "interface"), f'"{one.interface}" is also node "{one.name}"\'s')
+        for word in ("interface", "instance"):
+            if (value := getattr(one, word)) and value == getattr(other, word):
+                yield Clash(_both(at, i, j, word), f'"{value}" is also node "{one.name}"\'s')
 
 
 def _both(at: Loc, i: int, j: int, key: str) -> tuple[Loc, ...]:
@@ -107,14 +108,22 @@ def _secondary_is_movable(at: Loc, service: Service) -> Iterator[Clash]:
             yield Clash((key, (*at, "node", j, "address")), text)
 
 
-def _secondary_has_interfaces(at: Loc, service: Service) -> Iterator[Clash]:
-    if service.switch.secondary_ip is None:
-        return
-    for j, node in enumerate(service.nodes):
-        for word, value in (("interface", node.interface), ("subnet", node.subnet)):
-            if value is None:
-                keys = ((*at, "node", j, word), (*at, "switch"))
-                yield Clash(keys, f"missing: switch.secondary_ip needs the {word}")
+def _nodes_have_what_moves_need(at: Loc, service: Service) -> Iterator[Clash]:
+    for (j, node), word in itertools.product(enumerate(service.nodes), ("interface", "subnet")):
+        needs = _what_needs(service, word)
+        if needs and getattr(node, word) is None:
+            keys = ((*at, "node", j, word), (*at, "switch"), (*at, "fence", "kind"))
+            yield Clash(keys, f"missing: {needs} needs the {word}")
+
+
+def _what_needs(service: Service, word: str) -> str | None:
+    switch = service.switch
+    if switch.secondary_ip:
+        return "switch.secondary_ip"
+    if word == "subnet":
+        return None
+    fence = "fence.kind isolate" if service.fence.kind is FenceKind.ISOLATE else None
+    return "switch.route_table" if switch.route_table else "switch.elastic_ip" if switch.elastic_ip else fence
 
 
 def _secondary_in_one_subnet(at: Loc, service: Service) -> Iterator[Clash]:
@@ -123,6 +132,64 @@ def _secondary_in_one_subnet(at: Loc, service: Service) -> Iterator[Clash]:
         text = f"the nodes are in {', '.join(subnets)}: an address cannot leave its subnet; use switch.route53"
         keys = [(*at, "node", j, "subnet") for j in range(len(service.nodes))]
         yield Clash(((*at, "switch", "secondary_ip"), *keys), text)
+
+
+def _route_reaches_clients(at: Loc, service: Service) -> Iterator[Clash]:
+    route = service.switch.route_table
+    if route is not None and route.topology is None:
+        text = (
+            "missing: over a private virtual interface on a virtual private gateway, Direct Connect carries the VPC's"
+            f' own range only, and {route.destination} lies outside of it; "transit_gateway" if clients come that way,'
+            ' "vpc_only" if only those inside the VPC use it'
+        )
+        yield Clash(((*at, "switch", "route_table", "topology"),), text)
+
+
+def _route_leads_away(at: Loc, service: Service) -> Iterator[Clash]:
+    route = service.switch.route_table
+    for j, node in enumerate(service.nodes if route else ()):
+        if route and route.destination.removesuffix("/32") in node.addresses:
+            key, text = (*at, "switch", "route_table", "destination"), f'is node "{node.name}"\'s own address'
+            yield Clash((key, (*at, "node", j, "address")), f'"{route.destination}" {text}: a route leads to a third')
+
+
+def _route_tables_distinct(at: Loc, service: Service) -> Iterator[Clash]:
+    tables = service.switch.route_table.tables if service.switch.route_table else ()
+    for table in sorted({table for table in tables if tables.count(table) > 1}):
+        yield Clash(((*at, "switch", "route_table", "tables"),), f'"{table}" is listed twice')
+
+
+def _public_on_purpose(at: Loc, service: Service) -> Iterator[Clash]:
+    elastic = service.switch.elastic_ip
+    if elastic is not None and not elastic.allow_public:
+        text = (
+            "false, but an Elastic IP is a public address: whoever the security groups let in reaches the file server"
+            " from the internet; true if that is meant"
+        )
+        yield Clash(((*at, "switch", "elastic_ip", "allow_public"),), text)
+
+
+def _elastic_has_ipv4(at: Loc, service: Service) -> Iterator[Clash]:
+    for j, node in enumerate(service.nodes if service.switch.elastic_ip else ()):
+        if 4 not in families(node.addresses):
+            keys = ((*at, "node", j, "address"), (*at, "switch", "elastic_ip"))
+            yield Clash(keys, "has no IPv4 address, which an Elastic IP is bound to")
+
+
+def _fence_has_its_keys(at: Loc, service: Service) -> Iterator[Clash]:
+    fence, key = service.fence, (*at, "fence")
+    isolates, stops = fence.kind is FenceKind.ISOLATE, fence.kind is FenceKind.STOP
+    if isolates and not fence.quarantine:
+        text = 'missing: "isolate" gives the old node these security groups, and takes all others away'
+        yield Clash(((*key, "quarantine"), (*key, "kind")), text)
+    if fence.quarantine and not isolates:
+        yield Clash(((*key, "quarantine"), (*key, "kind")), f'is for kind "isolate", and this is "{fence.kind.value}"')
+    if fence.skip_os_shutdown and not stops:
+        text = f'is for kind "stop", and this is "{fence.kind.value}"'
+        yield Clash(((*key, "skip_os_shutdown"), (*key, "kind")), text)
+    for j, node in enumerate(service.nodes if stops else ()):
+        if node.instance is None:
+            yield Clash(((*at, "node", j, "instance"), (*key, "kind")), 'missing: the fence "stop" needs the instance')
 
 
 def _fence_can_work(at: Loc, service: Service) -> Iterator[Clash]:
@@ -153,15 +220,30 @@ def _services_distinct(config: Config) -> Iterator[Clash]:
         if one.name == other.name:
             keys: tuple[Loc, ...] = (("service", j, "name"), ("service", i, "name"))
             yield Clash(keys, f'"{other.name}" is also the name of service[{i}]')
-        yield from _secondaries_distinct(i, one, j, other)
+        yield from _moving_distinct(i, one, j, other)
+        yield from _quarantine_alike(i, one, j, other)
 
 
-def _secondaries_distinct(i: int, one: Service, j: int, other: Service) -> Iterator[Clash]:
-    key = ("switch", "secondary_ip", "address")
-    mine, theirs = one.switch.secondary_ip, other.switch.secondary_ip
-    if mine and theirs and mine.address == theirs.address:
-        text = f'"{mine.address}" also moves with service[{i}]: two decisions would pull at one address'
-        yield Clash((("service", j, *key), ("service", i, *key)), text)
+def _quarantine_alike(i: int, one: Service, j: int, other: Service) -> Iterator[Clash]:
+    """The groups that one service's fence gave would be taken by the other's for the node's own."""
+    shared = one.interfaces & other.interfaces
+    mine, theirs = one.fence.quarantine, other.fence.quarantine
+    if shared and mine and theirs and set(mine) != set(theirs):
+        keys: tuple[Loc, ...] = tuple(("service", k, "fence", "quarantine") for k in (j, i))
+        text = f"is not that of service[{i}], which isolates {', '.join(sorted(shared))} too: one node, one quarantine"
+        yield Clash(keys, text)
+
+
+# What moves, by its key: one thing that two services move would be pulled at by two decisions.
+_MOVING: Mapping[str, str] = {"secondary_ip": "address", "route_table": "destination", "elastic_ip": "allocation_id"}
+
+
+def _moving_distinct(i: int, one: Service, j: int, other: Service) -> Iterator[Clash]:
+    for kind, word in _MOVING.items():
+        mine, theirs = (getattr(getattr(each.switch, kind), word, None) for each in (one, other))
+        if mine is not None and mine == theirs:
+            text = f'"{mine}" also moves with service[{i}]: two decisions would pull at one address'
+            yield Clash(tuple(("service", k, "switch", kind, word) for k in (j, i)), text)
 
 
 def _zones_distinct(config: Config) -> Iterator[Clash]:
@@ -304,9 +386,11 @@ def _witnesses_distinct(config: Config) -> Iterator[Clash]:
 
 def _aws_known(config: Config) -> Iterator[Clash]:
     for i, service in enumerate(config.services):
-        if service.switch and config.aws is None:
-            keys: tuple[Loc, ...] = (("aws",), ("service", i, "switch"))
-            yield Clash(keys, f"missing: service[{i}].switch needs [aws] with the region")
+        fenced = service.fence.kind is not FenceKind.NONE
+        if (service.switch or fenced) and config.aws is None:
+            keys: tuple[Loc, ...] = (("aws",), ("service", i, "switch"), ("service", i, "fence"))
+            needs = "switch" if service.switch else "fence"
+            yield Clash(keys, f"missing: service[{i}].{needs} needs [aws] with the region")
 
 
 def _aws_found_without_us(config: Config) -> Iterator[Clash]:
@@ -328,8 +412,14 @@ _SERVICE_CHECKS: tuple[Callable[[Loc, Service], Iterator[Clash]], ...] = (
     _nodes_of_one_family,
     _secondary_answer_exists,
     _secondary_is_movable,
-    _secondary_has_interfaces,
+    _nodes_have_what_moves_need,
     _secondary_in_one_subnet,
+    _route_reaches_clients,
+    _route_leads_away,
+    _route_tables_distinct,
+    _public_on_purpose,
+    _elastic_has_ipv4,
+    _fence_has_its_keys,
     _fence_can_work,
     _freeze_has_length,
 )

@@ -34,6 +34,7 @@ from edge.config.values import (
     Duration,
     Endpoint,
     FenceKind,
+    HostPrefix,
     Name,
     OwnerName,
     Port,
@@ -44,6 +45,7 @@ from edge.config.values import (
     RecordType,
     Socket,
     StoreKind,
+    Topology,
     Ttl,
     Url,
     Word,
@@ -211,6 +213,10 @@ class Probe(Model):
     jitter: Annotated[StrictFloat, Field(ge=0, le=0.5)] = 0.1
 
 
+RouteTableId = Annotated[StrictStr, Field(pattern=r"^rtb-[0-9a-f]{8,17}$")]
+SecurityGroup = Annotated[StrictStr, Field(pattern=r"^sg-[0-9a-f]{8,17}$")]
+
+
 class Node(Model):
     name: Word = Field(examples=["node"])
     addresses: Addresses = Field(alias="address", examples=["192.0.2.10"])
@@ -233,17 +239,50 @@ class SecondaryIp(Model):
     deadline_s: Duration = Field(10.0, alias="deadline")
 
 
+class RouteTable(Model):
+    destination: HostPrefix = Field(examples=["172.31.255.10/32"])
+    tables: Annotated[tuple[RouteTableId, ...], AfterValidator(some)] = Field(examples=[["rtb-0123456789abcdef0"]])
+    topology: Topology | None = None  # no default could be right: see edge.config.clashes
+    # Routes take effect within a second or two; past this the move counts as failed.
+    deadline_s: Duration = Field(10.0, alias="deadline")
+
+
+class ElasticIp(Model):
+    allocation_id: StrictStr = Field(pattern=r"^eipalloc-[0-9a-f]{8,17}$", examples=["eipalloc-0123456789abcdef0"])
+    allow_public: StrictBool = False
+    deadline_s: Duration = Field(10.0, alias="deadline")
+
+
 class Switch(Model):
     route53: Route53 | None = None
     secondary_ip: SecondaryIp | None = None
+    route_table: RouteTable | None = None
+    elastic_ip: ElasticIp | None = None
 
     def __bool__(self) -> bool:
-        return self.route53 is not None or self.secondary_ip is not None
+        return self.route53 is not None or self.moves
+
+    @property
+    def moves(self) -> bool:
+        """Whether something leaves one node's interface for another's."""
+        return any((self.secondary_ip, self.route_table, self.elastic_ip))
+
+
+# Seconds within which a fence may be tried. An address and security groups change within a second or two; a guest takes
+# half a minute to shut down, and EC2 gives up on it after some minutes.
+_FENCE_DEADLINE_S = {FenceKind.STOP: 60.0}
 
 
 class Fence(Model):
     kind: FenceKind = FenceKind.NONE
     required: StrictBool = False  # left out, it is true wherever there is a fence
+    deadline: Duration | None = None
+    quarantine: tuple[SecurityGroup, ...] = ()
+    skip_os_shutdown: StrictBool = False
+
+    @property
+    def deadline_s(self) -> float:
+        return self.deadline or _FENCE_DEADLINE_S.get(self.kind, 3.0)
 
     @model_validator(mode="before")
     @classmethod
@@ -321,6 +360,14 @@ class Service(Model):
         if profile is None or not isinstance(given.get("probe"), dict):
             return given
         return {**profile["service"], **given, "probe": {**profile["probe"], **given["probe"]}}
+
+    @property
+    def interfaces(self) -> frozenset[str]:
+        return frozenset(node.interface for node in self.nodes if node.interface)
+
+    @property
+    def instances(self) -> frozenset[str]:
+        return frozenset(node.instance for node in self.nodes if node.instance)
 
     def port(self, node: Node) -> int:
         return node.port or self.probe.port

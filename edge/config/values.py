@@ -48,6 +48,15 @@ class RecordType(StrEnum):
 class FenceKind(StrEnum):
     NONE = "none"
     UNASSIGN = "unassign"
+    ISOLATE = "isolate"
+    STOP = "stop"
+
+
+class Topology(StrEnum):
+    """How clients reach an address outside the VPC's range."""
+
+    TRANSIT_GATEWAY = "transit_gateway"
+    VPC_ONLY = "vpc_only"
 
 
 class Answer(StrEnum):
@@ -76,7 +85,7 @@ class Day(StrEnum):
 
 
 # Words of the interface that this version does not have yet: refused by name, not as a typing mistake.
-LATER = frozenset({"nfs", "http", "icmp", "command", "dynamodb", "table", "route_table", "elastic_ip", "guest"})
+LATER = frozenset({"nfs", "http", "icmp", "command", "dynamodb", "table", "guest"})
 
 
 class Endpoint(NamedTuple):
@@ -237,6 +246,14 @@ def _data(value: object) -> tuple[str, ...]:
     return data
 
 
+def _host_prefix(text: object) -> str:
+    """One IPv4 address as a route's destination."""
+    address, _, bits = text.partition("/") if isinstance(text, str) else ("", "", "")
+    if bits != "32" or ":" in address:
+        raise ValueError('expected one IPv4 address as a prefix, such as "172.31.255.10/32"')
+    return f"{_host(address)}/32"
+
+
 def families(addresses: Iterable[str]) -> frozenset[int]:
     return frozenset(ip_address(address).version for address in addresses)
 
@@ -251,6 +268,7 @@ Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Address = Annotated[str, BeforeValidator(_host)]
 Addresses = Annotated[tuple[str, ...], PlainValidator(_addresses)]
 Socket = Annotated[Endpoint, PlainValidator(_endpoint)]
+HostPrefix = Annotated[str, BeforeValidator(_host_prefix)]
 Prefix = Annotated[IPv4Network | IPv6Network, PlainValidator(_prefix)]
 Name = Annotated[str, BeforeValidator(_name)]
 ZoneName = Annotated[str, BeforeValidator(zone_name)]

@@ -556,9 +556,15 @@ def _opened(state: State, node: str, cause: Cause, now: float, *, who: str, sent
     need = state.need if cause in _DAMPED else None
     began = min(_last_good(state, origin, need.since), need.since) if need else now
     marks = {"detect": need.since} if need else {}
-    intent = Intent(epoch, node, origin, cause, who, sentence)
+    intent = Intent(epoch, node, origin, cause, who, sentence, _outgoing(state, node))
     told = ev.Tell("opened", f"epoch {epoch}: {node} is to be live ({cause.value}): {sentence}", epoch, who)
     return replace(state, flight=Flight(intent, began, marks), floor=epoch), (*stop, told)
+
+
+def _outgoing(state: State, node: str) -> tuple[str, ...]:
+    live = (state.assignment.node,) if state.assignment else ()
+    reached = (state.owed.intent.node, *state.owed.intent.outgoing) if state.owed else ()
+    return tuple(sorted({*live, *reached} - {node}))
 
 
 def _last_good(state: State, node: str | None, default: float) -> float:

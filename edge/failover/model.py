@@ -117,7 +117,11 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A switch that was opened: what the journal has before AWS has anything. `origin` is the node that was live."""
+    """A switch that was opened: what the journal has before AWS has anything. `origin` is the node that was live.
+
+    `outgoing`: the nodes that may still act for the service, which a fence is for. Besides the live one, those that an
+    unfinished switch may have reached.
+    """
 
     epoch: int
     node: str
@@ -125,6 +129,7 @@ class Intent:
     cause: Cause
     who: str
     sentence: str
+    outgoing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -214,6 +214,7 @@ def _plain(intent: Intent) -> dict[str, Any]:
         "cause": intent.cause.value,
         "who": intent.who,
         "sentence": intent.sentence,
+        "outgoing": list(intent.outgoing),
     }
 
 
@@ -226,4 +227,6 @@ def _intent(value: Value) -> Intent:
     epoch, node = value["epoch"], value["node"]
     if not (isinstance(epoch, int) and epoch > 0 and isinstance(node, str)):
         raise ValueError(f"epoch {epoch!r}, node {node!r}")
-    return Intent(epoch, node, value["origin"], Cause(value["cause"]), value["who"], value["sentence"])
+    origin = value["origin"]
+    outgoing = value.get("outgoing", [origin] if origin and origin != node else [])
+    return Intent(epoch, node, origin, Cause(value["cause"]), value["who"], value["sentence"], tuple(outgoing))

@@ -8,9 +8,9 @@ A side is what an in-VPC client is told by one means: a view of it says which no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from edge.errors import CloudError, Fault
 from edge.failover.model import Intent, Stage
@@ -48,16 +48,46 @@ class View:
 
 
 class Step(ABC):
-    """One journalled part of a stage. `name` is its key in the journal, unique within a service."""
+    """One journalled part of a stage. `name` is its key in the journal, unique within a service.
 
-    name: ClassVar[str]
-    stage: ClassVar[Stage]
+    `within_s`: seconds within which a new try may begin; None: the stage's own (edge.switches.runner.Pace).
+    """
+
+    name: str
+    stage: Stage
+    within_s: float | None = None
 
     @abstractmethod
     def plan(self, intent: Intent) -> Plan: ...
 
     def applied(self, intent: Intent, answer: Mapping[str, Any]) -> None:  # noqa: B027 for those who need it
         """AWS's answer to a call of the plan, for a step that needs something of it later."""
+
+    def check(self) -> None:  # noqa: B027 for those who need it
+        """Read what no plan reads and a switch would stumble over. Raises CloudError."""
+
+
+Reached = Callable[[str], tuple[bool, str]]
+"""Probes an address as the service is probed: whether it serves, and the evidence. Blocks."""
+
+
+class Verify(Step):
+    """Stage verify: what a step has made true still is, and the service answers at the address, where one is given."""
+
+    stage = Stage.VERIFY
+
+    def __init__(self, name: str, acting: Step, address: str | None, reached: Reached) -> None:
+        self.name = name
+        self._acting = acting
+        self._address = address
+        self._reached = reached
+
+    def plan(self, intent: Intent) -> Plan:
+        plan = self._acting.plan(intent)
+        if plan.calls or plan.pending or self._address is None:
+            return plan
+        serves, evidence = self._reached(self._address)
+        return Plan(f"{plan.evidence}; probed: {evidence}", pending=not serves)
 
 
 class Side(Protocol):

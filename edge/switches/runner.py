@@ -114,6 +114,16 @@ class Runner:
         """What is missing now, step by step: the dry run. Reads only."""
         return [(step, step.plan(intent)) for step in self._steps if step.stage is not Stage.VERIFY]
 
+    def rehearse(self, intent: Intent) -> str:
+        """What a switch would change; raises CloudError where reading or a dry run tells that it would stumble."""
+        for step in self._steps:
+            step.check()
+        planned = self.plans(intent)
+        for _, plan in planned:
+            for call in plan.calls:
+                self._session.rehearse(call)
+        return ", ".join(step.name for step, plan in planned if plan.calls) or "nothing"
+
     def _made_true(self, step: Step, intent: Intent) -> str:
         settled_at, trouble = -math.inf, None
         for attempt in self._tries(step):
@@ -133,7 +143,7 @@ class Runner:
         return -math.inf if trouble and trouble.fault is Fault.THROTTLED else self._now() + SETTLE_S
 
     def _tries(self, step: Step) -> Retrying:
-        until = self._now() + self._pace.within_s(step.stage)
+        until = self._now() + (step.within_s or self._pace.within_s(step.stage))
         longest_s = self._pace.pause_s(step.stage)
 
         def pause_s(state: RetryCallState) -> float:
@@ -149,8 +159,13 @@ class Runner:
         )
 
     def _send(self, step: Step, intent: Intent, plan: Plan) -> CloudError | None:
-        """The calls that are missing, each once, while we may act. Returns what went wrong."""
+        """The calls that are missing, each once, while we may act. Returns what went wrong.
+
+        Several are tried dry first: what AWS would refuse of them is refused before one has taken effect.
+        """
         try:
+            for call in plan.calls if len(plan.calls) > 1 else ():
+                self._session.rehearse(call)
             for call in plan.calls:
                 self._allowed(step, intent)
                 self._journal(intent.epoch, step.name, "begun", plan.evidence)

@@ -7,19 +7,15 @@ is answered: the guest has to carry it too. EC2 has no compare-and-set; the leas
 are what keeps an old agent out (docs/design.md).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edge.errors import CloudError, Fault
 from edge.failover.model import Intent, Stage
+from edge.switches import interfaces
 from edge.switches.contract import Call, Plan, Step, View
 from edge.switches.session import Session
-
-_DESCRIBE = "DescribeNetworkInterfaces"
-
-Reached = Callable[[str], tuple[bool, str]]
-"""Probes an address as the service is probed: whether it serves, and the evidence. Blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +40,16 @@ class Address:
         return View(holders[0] if len(holders) == 1 else None, 0, self.said(holders), strange=len(holders) > 1)
 
     def holders(self) -> tuple[str, ...]:
-        """An interface that is gone, with its instance, holds nothing: asked for by its id it would be an error."""
-        wanted = {"Name": "network-interface-id", "Values": list(self.settings.interfaces.values())}
-        described = self._session.read("ec2", "describe_network_interfaces", Filters=[wanted])
-        carried = {each["NetworkInterfaceId"]: each for each in described["NetworkInterfaces"]}
-        return tuple(node for node, eni in self.settings.interfaces.items() if self._holds(carried.get(eni)))
+        described = interfaces.described(self._session, self.settings.interfaces)
+        return tuple(node for node, interface in described.items() if self._holds(interface))
 
-    def _holds(self, interface: Mapping[str, Any] | None) -> bool:
+    def _holds(self, interface: Mapping[str, Any]) -> bool:
         """Addresses are compared whole: 10.0.1.1 is not a part of 10.0.1.10."""
-        for each in interface["PrivateIpAddresses"] if interface else ():
+        for each in interface["PrivateIpAddresses"]:
             if each["PrivateIpAddress"] == self.settings.address:
                 if each.get("Primary"):
                     message = f"{self.settings.address} is a primary address: it can't move"
-                    raise CloudError(_DESCRIBE, Fault.IMPOSSIBLE, message)
+                    raise CloudError(interfaces.DESCRIBE, Fault.IMPOSSIBLE, message)
                 return True
         return False
 
@@ -69,8 +62,9 @@ class Unassign(Step):
 
     name, stage = "unassign", Stage.FENCE
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, within_s: float | None = None) -> None:
         self._address = address
+        self.within_s = within_s
 
     def plan(self, intent: Intent) -> Plan:
         holders = self._address.holders()
@@ -92,8 +86,9 @@ class Assign(Step):
 
     name, stage = "assign", Stage.MOVE
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, within_s: float | None = None) -> None:
         self._address = address
+        self.within_s = within_s
 
     def plan(self, intent: Intent) -> Plan:
         holders = self._address.holders()
@@ -106,21 +101,3 @@ class Assign(Step):
             "AllowReassignment": bool(holders),
         }
         return Plan(evidence, (Call("ec2", "assign_private_ip_addresses", parameters),))
-
-
-class Verify(Step):
-    """Stage verify: as Assign, and the service answers at the address."""
-
-    name, stage = "secondary-address", Stage.VERIFY
-
-    def __init__(self, assign: Assign, address: str, reached: Reached) -> None:
-        self._assign = assign
-        self._address = address
-        self._reached = reached
-
-    def plan(self, intent: Intent) -> Plan:
-        plan = self._assign.plan(intent)
-        if plan.calls:
-            return plan
-        serves, evidence = self._reached(self._address)
-        return Plan(f"{plan.evidence}; probed: {evidence}", pending=not serves)

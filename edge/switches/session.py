@@ -49,6 +49,9 @@ _CODES = {
     "RequestInTheFuture": Fault.SKEWED,
     "RequestTimeTooSkewed": Fault.SKEWED,
     "InvalidChangeBatch": Fault.CONFLICT,
+    "IncorrectInstanceState": Fault.CONFLICT,
+    "Resource.AlreadyAssociated": Fault.CONFLICT,
+    "RouteAlreadyExists": Fault.CONFLICT,
     "InvalidParameterValue": Fault.CONFLICT,  # EC2's word for an address that is not where we read it, among others
 }
 """AWS's error codes (EC2 API *Error codes*, Route 53 API *Common errors*). Any other: a request that can't work."""
@@ -73,6 +76,10 @@ class Settings:
         The connect time-out is of each address of the endpoint's name; this reckons with one.
         """
         return 2 * self.connect_timeout_s + self.read_timeout_s
+
+
+class _WouldDoError(CloudError):
+    """A dry run that would have succeeded: AWS says so by an error."""
 
 
 Heard = Callable[[str, float, Fault | None], None]
@@ -107,7 +114,7 @@ class Session:
             answer: Mapping[str, Any] = method(**call.parameters)
         except Exception as error:
             failed = _failed(api, error)
-            fault = failed.fault
+            fault = None if isinstance(failed, _WouldDoError) else failed.fault
             raise failed from error
         else:
             return answer
@@ -117,6 +124,17 @@ class Session:
     def read(self, service: str, method: str, **parameters: Any) -> Mapping[str, Any]:
         """A call that changes nothing: Describe, List, Get."""
         return self.call(Call(service, method, parameters))
+
+    def rehearse(self, call: Call) -> None:
+        """Ask whether AWS would take a call, without effect. One that has no dry run (AWS, *DryRun*) passes unasked."""
+        with suppress(_WouldDoError):
+            if self._has_dry_run(call):
+                self.call(Call(call.service, call.method, {**call.parameters, "DryRun": True}))
+
+    def _has_dry_run(self, call: Call) -> bool:
+        meta = self._client(call.service).meta
+        operation = meta.service_model.operation_model(meta.method_to_api_mapping[call.method])
+        return "DryRun" in operation.input_shape.members
 
     def credentials_end(self) -> float | None:
         """When the credentials end, in seconds since 1970; None where they don't. Raises CloudError."""
@@ -181,6 +199,8 @@ def _failed(api: str, error: Exception) -> CloudError:
 def _refused(api: str, response: Mapping[str, Any]) -> CloudError:
     error = response.get("Error", {})
     code, message = error.get("Code") or "?", error.get("Message") or ""
+    if code == "DryRunOperation":
+        return _WouldDoError(api, Fault.IMPOSSIBLE, message)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     fallback = Fault.UNREACHABLE if status >= 500 else Fault.IMPOSSIBLE
     fault = Fault.SKEWED if any(said in message for said in _SKEWED) else _CODES.get(code, fallback)

@@ -63,11 +63,13 @@ mode = "{mode}"
   [[service.node]]
   name = "a"
   address = "{a}"
+  instance = "{instance_a}"
   interface = "{eni_a}"
   subnet = "{subnet}"
   [[service.node]]
   name = "b"
   address = "{b}"
+  instance = "{instance_b}"
   interface = "{eni_b}"
   subnet = "{subnet}"
 {switches}
@@ -117,6 +119,8 @@ class Site:
             "eni_a": self.seeded.a.interface,
             "eni_b": self.seeded.b.interface,
             "subnet": self.seeded.a.subnet,
+            "instance_a": self.seeded.a.instance,
+            "instance_b": self.seeded.b.instance,
             **ADDRESS,
         }
         parts = switches.format(zone_id=self.seeded.zone_id, secondary=SECONDARY)

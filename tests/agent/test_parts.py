@@ -11,11 +11,12 @@ from edge import __version__
 from edge.agent import answers, build, views
 from edge.agent.logs import JsonFormatter
 from edge.agent.systemd import notify
-from edge.config import Config, load
+from edge.config import Config, Topology, load
 from edge.errors import ConfigError, StoreError
 from edge.failover.model import Assignment, Stage
 from edge.history import Line
-from edge.switches.contract import View
+from edge.switches.contract import Verify, View
+from edge.switches.session import Session, Settings
 
 CONFIGS = Path(__file__).parents[2] / "config"
 
@@ -30,6 +31,40 @@ def test_the_stages_are_those_that_have_steps(both: Config) -> None:
     assert build.stages(both.services[0]) == frozenset(Stage)
     only_dns = load(CONFIGS / "multi-az-route53.toml").services[0]
     assert build.stages(only_dns) == {Stage.PUBLISH, Stage.VERIFY}
+    routed = load(CONFIGS / "transit-gateway-route.toml").services[0]
+    assert build.stages(routed) == {Stage.FENCE, Stage.MOVE, Stage.VERIFY}
+    isolated = routed.model_copy(update={"switch": only_dns.switch})
+    assert build.stages(isolated) == frozenset(Stage), "a target may have to be let out of quarantine"
+
+
+STEPS = {
+    "both": ["unassign", "assign", "secondary-address", "route53", "route53-insync"],
+    "transit-gateway-route": ["isolate", "rejoin", "groups", "route", "routes"],
+    "public-elastic-ip": ["stop", "associate", "public-address"],
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_every_way_and_fence_has_its_steps_and_sides(name: str) -> None:
+    service = load(CONFIGS / f"{name}.toml").services[0]
+    session = Session(Settings("ap-northeast-1", 1.0, 1.0), lambda *_: None)
+    switches = build.switches(service, session, lambda _: (True, ""))
+    assert [step.name for step in switches.steps] == STEPS[name]
+    assert {side.name for side in switches.sides} == {kind for kind, there in service.switch if there}
+    assert {step.stage for step in switches.steps} == build.stages(service)
+    fences = {step.within_s for step in switches.steps if step.stage is Stage.FENCE}
+    assert fences == {service.fence.deadline_s}
+
+
+def test_only_over_a_transit_gateway_is_the_route_probed() -> None:
+    service = load(CONFIGS / "transit-gateway-route.toml").services[0]
+    route = service.switch.route_table
+    assert route is not None
+    inside = service.switch.model_copy(update={"route_table": route.model_copy(update={"topology": Topology.VPC_ONLY})})
+    session = Session(Settings("ap-northeast-1", 1.0, 1.0), lambda *_: None)
+    for switch, probed in ((service.switch, "172.31.255.10"), (inside, None)):
+        made = build.switches(service.model_copy(update={"switch": switch}), session, lambda _: (True, ""))
+        assert [step._address for step in made.steps if isinstance(step, Verify) and step.name == "routes"] == [probed]
 
 
 def test_the_answer_is_the_moving_address_where_that_is_wanted() -> None:

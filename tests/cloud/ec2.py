@@ -1,189 +1,114 @@
-"""EC2's secondary addresses as its API reference describes them, where moto differs.
+"""EC2 as its API reference describes it, where moto differs: the parts, and what all of them share.
 
-An address has one holder, it lives in its holder's subnet, and what the describe calls show may be old:
+What a call has changed is there at once, and the describe calls may show it late:
 
-    AssignPrivateIpAddresses -> the holder, at once
-                             -> .. lag .. -> the holder as the describe calls show it
+    a call -> the account, at once
+           -> .. lag, or a describe that is scripted `stale` .. -> the account as the describe calls show it
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import Any, ClassVar, cast
 
 from moto.core.common_types import TYPE_RESPONSE
-from moto.core.responses import ActionResult, EmptyResult
-from moto.ec2.exceptions import InvalidParameterValue
-from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.responses import EC2Response
 
+from .addresses import Addresses
+from .elastic import Elastic
+from .groups import Groups
+from .routes import Routes
 from .script import Script
+from .stops import Stops, arrive
 
-Addresses = list[dict[str, Any]]  # moto's own: [{"PrivateIpAddress": "10.0.1.10", "Primary": True}]
-ADDRESS_FILTERS = ("addresses.private-ip-address", "private-ip-address")
+Picture = list[tuple[Any, str, Any]]  # (object, attribute, value)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
-    made_s: float
-    before: dict[str, Addresses]  # interface -> addresses
+def picture(backend: Any) -> Picture:
+    """All that the describe calls of a switch show."""
+    taken: Picture = []
+    for eni in backend.enis.values():
+        taken += [(eni, name, copy.copy(getattr(eni, name))) for name in ("private_ip_addresses", "_group_set")]
+    for table in backend.route_tables.values():
+        taken.append((table, "_routes", {key: copy.copy(route) for key, route in table._routes.items()}))
+    for eip in backend.addresses:
+        taken += [(eip, name, getattr(eip, name)) for name in ("eni", "instance", "association_id")]
+        taken.append((eip, "private", getattr(eip, "private", None)))
+    for reservation in backend.reservations.values():
+        taken += [(instance, "_state", copy.copy(instance._state)) for instance in reservation.instances]
+    return taken
+
+
+@contextmanager
+def shown(past: Picture) -> Iterator[None]:
+    now = [(each, name, getattr(each, name, None)) for each, name, _ in past]
+    _set(past)
+    try:
+        yield
+    finally:
+        _set(now)
+
+
+def _set(taken: Picture) -> None:
+    for each, name, value in taken:
+        setattr(each, name, value)
 
 
 @dataclass(slots=True)
-class Moves:
-    """The moves of addresses that may still be unseen, oldest first."""
+class Past:
+    """The account before each of the changes that may still be unseen, oldest first; and before the last one."""
 
     script: Script
-    moves: list[Move] = field(default_factory=list)
+    changes: list[tuple[float, Picture]] = field(default_factory=list)
+    last: Picture = field(default_factory=list)
 
-    def note(self, interfaces: list[NetworkInterface]) -> None:
-        before = {interface.id: list(interface.private_ip_addresses) for interface in interfaces}
-        self.moves.append(Move(time.monotonic(), before))
+    def note(self, made_s: float, before: Picture) -> None:
+        self.changes.append((made_s, before))
+        self.last = before
 
     def settle(self) -> None:
         """What has been seen stays seen, whatever the lag becomes."""
-        seen_s = time.monotonic() - self.script.address_lag_s
-        self.moves = [move for move in self.moves if move.made_s > seen_s]
+        seen_s = time.monotonic() - self.script.ec2_lag_s
+        self.changes = [change for change in self.changes if change[0] > seen_s]
 
-    def first_unseen(self) -> Move | None:
+    def unseen(self) -> Picture | None:
         self.settle()
-        return self.moves[0] if self.moves else None
+        return self.changes[0][1] if self.changes else None
+
+    def forget(self) -> None:
+        self.changes.clear()
+        self.last = []
 
 
-def held(interface: NetworkInterface) -> list[str]:
-    return [str(item["PrivateIpAddress"]) for item in interface.private_ip_addresses]
-
-
-def take(interface: NetworkInterface, address: str) -> None:
-    others = [item for item in interface.private_ip_addresses if item["PrivateIpAddress"] != address]
-    interface.private_ip_addresses = others
-
-
-def give(interface: NetworkInterface, address: str) -> None:
-    if address not in held(interface):
-        interface.private_ip_addresses = [
-            *interface.private_ip_addresses,
-            {"Primary": False, "PrivateIpAddress": address},
-        ]
-
-
-# "You must choose a secondary IPv4 address from the IPv4 CIDR block range of the subnet for the network
-# interface." (EC2 user guide, Multiple IP addresses)
-# "The first four IP addresses and the last IP address in each subnet CIDR block are not available for your
-# use." (VPC user guide, Subnet CIDR blocks)
-def refuse_outside(interface: NetworkInterface, address: str) -> None:
-    cidr = interface.subnet.cidr
-    try:
-        offset = int(IPv4Address(address)) - int(cidr.network_address)
-    except ValueError:
-        raise InvalidParameterValue(f"invalid value for parameter address: {address}") from None
-    if not 0 <= offset < cidr.num_addresses:
-        raise InvalidParameterValue(f"Address {address} does not fall within the subnet's address range")
-    if offset < 4 or offset == cidr.num_addresses - 1:
-        raise InvalidParameterValue(f"Address {address} is in subnet's reserved address range")
-
-
-# "Unlike primary private IP addresses, secondary private IP addresses can be reassigned from one instance to
-# another." (EC2 user guide, Instance IP addressing)
-# "AllowReassignment: Indicates whether to allow an IP address that is already assigned to another network
-# interface or instance to be reassigned to the specified network interface." (API_AssignPrivateIpAddresses)
-def refuse_held(holder: NetworkInterface, to: NetworkInterface, address: str, *, may_move: bool) -> None:
-    if address == holder.private_ip_address:
-        raise InvalidParameterValue(f"[{address}] is the primary address of {holder.id}")
-    if holder.id != to.id and not may_move:
-        raise InvalidParameterValue(f"[{address}] assigned, but move is not allowed.")
-
-
-class MendedEC2(EC2Response):
-    moves: ClassVar[Moves]
-
-    # "When assigning multiple IP addresses to a network interface using the command line tools or API, the
-    # entire operation fails if one of the IP addresses can't be assigned." (EC2 user guide, Multiple IP
-    # addresses)
-    def assign_private_ip_addresses(self) -> ActionResult:
-        addresses = self._get_param("PrivateIpAddresses", [])
-        if not addresses:  # by count: moto picks them
-            return super().assign_private_ip_addresses()
-        to = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
-        for address in addresses:
-            self._refuse(to, address)
-        self.moves.note(self._interfaces())
-        for address in addresses:
-            self._move(to, address)
-        assigned = [{"PrivateIpAddress": address} for address in addresses]
-        return ActionResult({"NetworkInterfaceId": to.id, "AssignedPrivateIpAddresses": assigned})
-
-    def _refuse(self, to: NetworkInterface, address: str) -> None:
-        refuse_outside(to, address)
-        may_move = self._get_bool_param("AllowReassignment", False)
-        for holder in self._holders(to, address):
-            refuse_held(holder, to, address, may_move=bool(may_move))
-
-    def _move(self, to: NetworkInterface, address: str) -> None:
-        for holder in self._holders(to, address):
-            if holder.id != to.id:
-                take(holder, address)
-        give(to, address)
-
-    # "return: Is true if the request succeeds, and an error otherwise." (API_UnassignPrivateIpAddresses)
-    def unassign_private_ip_addresses(self) -> ActionResult:
-        addresses = self._get_param("PrivateIpAddresses", [])
-        interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
-        secondary = set(held(interface)) - {interface.private_ip_address}
-        if not secondary.issuperset(addresses):
-            raise InvalidParameterValue(f"Some of the specified addresses are not assigned to interface {interface.id}")
-        self.moves.note(self._interfaces())
-        for address in addresses:
-            take(interface, address)
-        return EmptyResult()
-
-    # "addresses.private-ip-address - The private IPv4 addresses associated with the network interface."
-    # (API_DescribeNetworkInterfaces.) moto looks at the primary one only.
-    def describe_network_interfaces(self) -> ActionResult:
-        wanted = self._asked_addresses()
-        found = cast("dict[str, Any]", super().describe_network_interfaces().result)["NetworkInterfaces"]
-        seen = [eni for eni in found if all(set(held(eni)) & addresses for addresses in wanted)]
-        return ActionResult({"NetworkInterfaces": seen})
-
-    def _asked_addresses(self) -> list[set[str]]:
-        filters = super()._filters_from_querystring()
-        return [set(filters[name]) for name in ADDRESS_FILTERS if name in filters]
-
-    def _filters_from_querystring(self) -> dict[str, str]:
-        filters = super()._filters_from_querystring()
-        return {name: values for name, values in filters.items() if name not in ADDRESS_FILTERS}
+class MendedEC2(Routes, Elastic, Groups, Stops, Addresses, EC2Response):
+    past: ClassVar[Past]
+    script: ClassVar[Script]
+    stale = False
 
     # "The result of an API command you run that affects your Amazon EC2 resources might not be immediately
     # visible to all subsequent commands you run." (EC2 developer guide, Eventual consistency)
     def call_action(self) -> TYPE_RESPONSE:
-        hidden = self.moves.first_unseen()
-        if hidden is None or not self._get_action().startswith("Describe"):
+        arrive(self.ec2_backend, self.script)
+        if not self._get_action().startswith("Describe"):
+            return self._changing()
+        past = self.past.last if self.stale else self.past.unseen()
+        if not past:
             return super().call_action()
-        with self._as_before(hidden):
+        with shown(past):
             return super().call_action()
 
-    @contextmanager
-    def _as_before(self, move: Move) -> Iterator[None]:
-        now = {interface: interface.private_ip_addresses for interface in self._interfaces()}
-        for interface, addresses in now.items():
-            interface.private_ip_addresses = move.before.get(interface.id, addresses)
-        try:
-            yield
-        finally:
-            for interface, addresses in now.items():
-                interface.private_ip_addresses = addresses
-
-    def _interfaces(self) -> list[NetworkInterface]:
-        return list(self.ec2_backend.enis.values())
-
-    def _holders(self, to: NetworkInterface, address: str) -> list[NetworkInterface]:
-        """Those of the same VPC: two VPCs may have the same addresses."""
-        return [eni for eni in self._interfaces() if eni.vpc_id == to.vpc_id and address in held(eni)]
+    def _changing(self) -> TYPE_RESPONSE:
+        made_s, before = time.monotonic(), picture(self.ec2_backend)
+        answer = super().call_action()
+        if answer[0] < 300:
+            self.past.note(made_s, before)
+        return answer
 
 
-def mend(moves: Moves) -> type[EC2Response]:
-    return type("MendedEC2", (MendedEC2,), {"moves": moves})
+def mend(past: Past) -> type[EC2Response]:
+    named = {"past": past, "script": past.script}
+    return cast("type[EC2Response]", type("MendedEC2", (MendedEC2,), named))

@@ -19,7 +19,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-from .script import Call, FaultKind
+from .script import SPARED, Call, FaultKind
 
 ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
@@ -104,27 +104,34 @@ class Emulator:
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
         }
 
-    def client(self, service: Any, *, read_timeout_s: float = 60) -> Any:
-        """A boto3 client that sends each request once."""
+    def client(self, service: Any, *, read_timeout_s: float = 60, spared: bool = False) -> Any:
+        """A boto3 client that sends each request once; a spared one meets no scripted fault."""
         env = self.env()
         once = Config(retries={"total_max_attempts": 1}, read_timeout=read_timeout_s, max_pool_connections=32)
         return self.session.client(
             service,
             region_name=REGION,
             endpoint_url=self.endpoint_url,
-            aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+            aws_access_key_id=SPARED if spared else env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
             config=once,
         )
 
-    def lag(self, *, route53_s: float | None = None, address_s: float | None = None) -> None:
-        """How long a changed record, and a moved address, stay unseen, also those not seen yet."""
-        given = {"route53_s": route53_s, "address_s": address_s}
+    def lag(self, *, route53_s: float | None = None, ec2_s: float | None = None, stop_s: float | None = None) -> None:
+        """How long changes in Route 53 and EC2 stay unseen, also those not seen yet; how long a stop takes."""
+        given = {"route53_s": route53_s, "ec2_s": ec2_s, "stop_s": stop_s}
         self._edge("POST", "lag", {key: value for key, value in given.items() if value is not None})
 
-    def fault(self, api: str, kind: FaultKind | str, *, times: int | None = None) -> None:
-        """Let calls of `api` ("ec2:DescribeSubnets", "route53:*") fail `times` times, or until cleared."""
-        self._edge("POST", "faults", {"api": api, "kind": FaultKind(kind).value, "times": times})
+    def impair(self, *instances: str) -> None:
+        """Let the hosts of these instances be ill: their status checks fail, and only force stops them."""
+        self._edge("POST", "impair", {"instances": instances})
+
+    def fault(self, api: str, kind: FaultKind | str, *, times: int | None = None, skip: int = 0) -> None:
+        """Let calls of `api` ("ec2:DescribeSubnets", "route53:*") fail `times` times, or until cleared.
+
+        `skip` of them pass before.
+        """
+        self._edge("POST", "faults", {"api": api, "kind": FaultKind(kind).value, "times": times, "skip": skip})
 
     def clear_faults(self) -> None:
         self._edge("DELETE", "faults")

@@ -14,6 +14,8 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
+SPARED = "EDGESPAREDKEY0000000"  # whoever signs with this key meets no fault
+
 
 class FaultKind(Enum):
     THROTTLE = "throttle"
@@ -23,6 +25,7 @@ class FaultKind(Enum):
     BLACK_HOLE = "black_hole"  # take the request, do nothing, never answer
     RESET = "reset"  # take the request, do nothing, break the connection
     TIMEOUT_AFTER = "timeout_after"  # do what is asked, then never answer
+    STALE = "stale"  # an EC2 describe that does not show the last change yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,13 @@ class Fault:
     api: str  # "ec2:AssignPrivateIpAddresses", "route53:*", "*"
     kind: FaultKind
     times: int | None = None  # None: until cleared
+    skip: int = 0  # so many calls pass before
 
     def take(self, api: str) -> bool:
         if self.times == 0 or not fnmatchcase(api, self.api):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
             return False
         if self.times is not None:
             self.times -= 1
@@ -80,7 +87,9 @@ class Call:
 @dataclass(slots=True)
 class Script:
     route53_lag_s: float = 0.0
-    address_lag_s: float = 0.0
+    ec2_lag_s: float = 0.0
+    stop_lag_s: float = 0.0
+    impaired: set[str] = field(default_factory=set)  # instances
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -1,8 +1,9 @@
 """One process: moto over HTTP, the DNS face, and the switchboard `/_edge/` that scripts both.
 
     GET    /_edge/state    lags, faults still to come, calls so far
-    POST   /_edge/lag      {"route53_s": 0.5, "address_s": 2}
-    POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1}
+    POST   /_edge/lag      {"route53_s": 0.5, "ec2_s": 2, "stop_s": 30}
+    POST   /_edge/impair   {"instances": ["i-..."]}
+    POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1, "skip": 0}
     DELETE /_edge/faults
     DELETE /_edge/calls
     POST   /_edge/reset    an empty AWS account and an empty script
@@ -35,7 +36,7 @@ from moto.route53.responses import Route53
 from moto.sts.responses import TokenResponse
 
 from . import dns_face, ec2, route53
-from .script import ApiError, Fault, FaultKind, Script, error_of
+from .script import SPARED, ApiError, Fault, FaultKind, Script, error_of
 
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(\w+)/aws4_request")
 CODE = re.compile(r"<Code>([^<]+)</Code>")
@@ -47,7 +48,7 @@ Answer = tuple[int, dict[str, str], bytes]
 class Cloud:
     script: Script
     ledger: route53.Ledger
-    moves: ec2.Moves
+    past: ec2.Past
     services: dict[str, type[BaseResponse]]
     # moto keeps plain dictionaries that its threads would race for; AWS decides one call after the other.
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -60,7 +61,8 @@ class Cloud:
         asked: Any = self.services[service]()
         asked.setup_class(request)
         api = f"{service}:{asked._get_action()}"
-        answer, result = self._serve(asked, service, self.script.fault_for(api))
+        spared = SPARED in request.headers.get("Authorization", "")
+        answer, result = self._serve(asked, service, None if spared else self.script.fault_for(api))
         self.script.record(api, asked.params, result)
         return answer
 
@@ -70,6 +72,9 @@ class Cloud:
             return answer, result_of(answer)
         if error := error_of(kind, service):
             return refusal(asked, error), error.code
+        if kind is FaultKind.STALE:
+            asked.stale = True
+            return self._perform(asked), kind.value
         if kind is FaultKind.TIMEOUT_AFTER:
             self._perform(asked)
         return kind, kind.value
@@ -78,21 +83,20 @@ class Cloud:
         with self.lock:
             return plain(asked.call_action())
 
-    def set_lag(self, *, route53_s: float | None = None, address_s: float | None = None) -> None:
+    def set_lag(self, **lags_s: float) -> None:
         with self.lock:
             self.ledger.settle()
-            self.moves.settle()
-            if route53_s is not None:
-                self.script.route53_lag_s = route53_s
-            if address_s is not None:
-                self.script.address_lag_s = address_s
+            self.past.settle()
+            for name, lag_s in lags_s.items():
+                setattr(self.script, f"{name.removesuffix('_s')}_lag_s", lag_s)
 
     def reset(self) -> None:
-        self.set_lag(route53_s=0, address_s=0)
+        self.set_lag(route53_s=0, ec2_s=0, stop_s=0)
         with self.lock, self.script.lock:
             BackendDict.reset()
             self.ledger.changes.clear()
-            self.moves.moves.clear()
+            self.past.forget()
+            self.script.impaired.clear()
             self.script.faults.clear()
             self.script.calls.clear()
 
@@ -100,13 +104,13 @@ class Cloud:
 def build(*, stock: bool) -> Cloud:
     """The emulator; `stock` leaves the mends off, to show what they are for."""
     script = Script()
-    ledger, moves = route53.Ledger(script), ec2.Moves(script)
+    ledger, past = route53.Ledger(script), ec2.Past(script)
     services: dict[str, type[BaseResponse]] = {
         "route53": Route53 if stock else route53.mend(ledger),
-        "ec2": EC2Response if stock else ec2.mend(moves),
+        "ec2": EC2Response if stock else ec2.mend(past),
         "sts": TokenResponse,
     }
-    return Cloud(script, ledger, moves, services)
+    return Cloud(script, ledger, past, services)
 
 
 def signed_for(request: Request) -> str:
@@ -149,7 +153,7 @@ class Switchboard:
     def get_state(self, _body: dict[str, Any]) -> dict[str, Any]:
         with self.script.lock:
             return {
-                "lag": {"route53_s": self.script.route53_lag_s, "address_s": self.script.address_lag_s},
+                "lag": {"route53_s": self.script.route53_lag_s, "ec2_s": self.script.ec2_lag_s},
                 "faults": [
                     asdict(fault) | {"kind": fault.kind.value} for fault in self.script.faults if fault.times != 0
                 ],
@@ -161,7 +165,11 @@ class Switchboard:
 
     def post_faults(self, body: dict[str, Any]) -> None:
         with self.script.lock:
-            self.script.faults.append(Fault(body["api"], FaultKind(body["kind"]), body.get("times")))
+            self.script.faults.append(Fault(body["api"], FaultKind(body["kind"]), body["times"], body["skip"]))
+
+    def post_impair(self, body: dict[str, Any]) -> None:
+        with self.script.lock:
+            self.script.impaired.update(body["instances"])
 
     def delete_faults(self, _body: dict[str, Any]) -> None:
         with self.script.lock:

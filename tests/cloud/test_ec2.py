@@ -112,17 +112,17 @@ def test_only_an_interfaces_own_secondary_address_can_be_unassigned(subnet: Subn
 
 
 def test_describes_may_show_a_move_late(aws: Emulator, subnet: Subnet) -> None:
-    aws.lag(address_s=HOUR_S)
+    aws.lag(ec2_s=HOUR_S)
     subnet.assign(subnet.b, VIP, AllowReassignment=True)
     assert subnet.held() == (["10.0.1.10", VIP], ["10.0.1.11"])
     assert subnet.held_by_instance(subnet.b) == ["10.0.1.11"]
-    aws.lag(address_s=0)
+    aws.lag(ec2_s=0)
     assert subnet.held() == (["10.0.1.10"], ["10.0.1.11", VIP])
     assert subnet.held_by_instance(subnet.b) == ["10.0.1.11", VIP]
 
 
 def test_what_is_not_seen_yet_has_happened_all_the_same(aws: Emulator, subnet: Subnet) -> None:
-    aws.lag(address_s=HOUR_S)
+    aws.lag(ec2_s=HOUR_S)
     subnet.assign(subnet.b, VIP, AllowReassignment=True)
     assert subnet.unassign_refused(subnet.a, VIP) == "InvalidParameterValue"
 

@@ -53,6 +53,39 @@ def intent(epoch: int, node: str = "b") -> Intent:
     return Intent(epoch, node, "a", Cause.OPERATOR, "kim", "test")
 
 
+# --- whom a fence is for --------------------------------------------------------------------------------------------
+
+
+def intents(world: World) -> list[Intent]:
+    return [effect.intent for effect in world.all(ev.WriteIntent)]
+
+
+def test_a_fence_is_for_the_node_that_was_live() -> None:
+    world = World().started("a", 7).forgets()
+    world.says(ev.Promote("b", "kim", "test"))
+    assert intents(world)[0].outgoing == ("a",)
+
+
+def test_a_fence_is_not_for_a_live_node_that_is_asserted_anew() -> None:
+    world = World().started("a", 7).forgets()
+    world.says(ev.Promote("a", "kim", "test", force=True))
+    assert intents(world)[0].outgoing == ()
+
+
+def test_a_fence_is_also_for_the_target_of_an_unfinished_switch() -> None:
+    """b may have the address by now: turned back to a, the switch has to fence b."""
+    world = failing(Stage.MOVE, policy=HOLD_ON_OUTAGE)
+    world.says(ev.Promote("a", "kim", "back", force=True))
+    assert [(each.epoch, each.outgoing) for each in intents(world)] == [(8, ("a",)), (9, ("b",))]
+
+
+def test_a_first_assignment_fences_nobody() -> None:
+    world = World()
+    world.hears(ev.Loaded(None))
+    world.hears(ev.Surveyed("a", 0, "AWS was read"))
+    assert intents(world)[0].outgoing == ()
+
+
 # --- a switch from end to end ---------------------------------------------------------------------------------------
 
 

@@ -57,6 +57,23 @@ def intent(epoch: int, node: str = "b", cause: Cause = Cause.FAILURE) -> Intent:
     return Intent(epoch, node, "a", cause, "edge", f"epoch {epoch}: it was needed")
 
 
+def test_an_intent_comes_back_as_it_was(records: Records) -> None:
+    left = replace(intent(7), outgoing=("a", "c"))
+    records.write_intent(FILES, left)
+    assert records.load(FILES).opened == left
+
+
+def test_an_intent_of_an_older_version_is_away_from_the_node_that_was_live(records: Records, store: Store) -> None:
+    records.write_intent(FILES, intent(7))
+    item = store.read(f"intent/{FILES}")
+    assert item is not None
+    old = {key: value for key, value in item.value.items() if key != "outgoing"}
+    store.compare_and_set(item.key, old, item.version)
+    opened = records.load(FILES).opened
+    assert opened is not None
+    assert opened.outgoing == ("a",)
+
+
 def committed(records: Records, epoch: int, cause: Cause = Cause.FAILURE, *, settled: bool = True) -> None:
     records.write_intent(FILES, intent(epoch, cause=cause))
     records.commit(FILES, intent(epoch, cause=cause))

@@ -9,8 +9,8 @@ from dnslib import DNSRecord
 
 from edge.failover.events import StageEnded
 from edge.failover.model import Cause, Intent, Reason, Stage
-from edge.switches import route53, secondary_ip
-from edge.switches.contract import Step
+from edge.switches import elastic_ip, isolate, route53, route_table, secondary_ip, stop
+from edge.switches.contract import Reached, Step, Verify
 from edge.switches.runner import Pace, Runner
 from edge.switches.session import Session, Settings
 from tests.cloud.emulator import REGION, Emulator, Furnisher, Layout, Seeded
@@ -20,6 +20,14 @@ MOVING = "10.0.1.100"
 CHANGE = "route53:ChangeResourceRecordSets"
 ASSIGN = "ec2:AssignPrivateIpAddresses"
 UNASSIGN = "ec2:UnassignPrivateIpAddresses"
+CREATE_ROUTE = "ec2:CreateRoute"
+REPLACE_ROUTE = "ec2:ReplaceRoute"
+ASSOCIATE = "ec2:AssociateAddress"
+TAG = "ec2:CreateTags"
+SET_GROUPS = "ec2:ModifyNetworkInterfaceAttribute"
+STOP = "ec2:StopInstances"
+MUTATIONS = (CHANGE, ASSIGN, UNASSIGN, CREATE_ROUTE, REPLACE_ROUTE, ASSOCIATE, TAG, SET_GROUPS, STOP)
+ROUTED = "172.31.255.10/32"
 HOUR_S = 3600.0
 NODES = {"a": ("10.0.1.10",), "b": ("10.0.1.11",)}
 
@@ -38,7 +46,8 @@ def signed_in(
 
 
 def intent(epoch: int, node: str = "b") -> Intent:
-    return Intent(epoch, node, "a", Cause.FAILURE, "edge", "a is down")
+    outgoing = tuple(other for other in NODES if other != node)
+    return Intent(epoch, node, "a", Cause.FAILURE, "edge", "a is down", outgoing)
 
 
 def allowed(_epoch: int, _needed_s: float) -> Reason | None:
@@ -94,13 +103,60 @@ class Site:
         return route53.Zone(other.get("session", self.session), route53.Settings(zone_id, name, addresses))
 
     def address(self, moving: str = MOVING) -> secondary_ip.Address:
-        interfaces = {"a": self.seeded.a.interface, "b": self.seeded.b.interface}
-        return secondary_ip.Address(self.session, secondary_ip.Settings(moving, interfaces))
+        return secondary_ip.Address(self.session, secondary_ip.Settings(moving, self.interfaces))
 
-    def steps(self, reached: secondary_ip.Reached = lambda _: (True, "it serves")) -> tuple[Step, ...]:
+    @property
+    def interfaces(self) -> dict[str, str]:
+        return {"a": self.seeded.a.interface, "b": self.seeded.b.interface}
+
+    def tables(self, count: int = 2, lead: str | None = "a") -> tuple[str, ...]:
+        """Route tables, that lead to a node or nowhere; what is routed to the nodes is let in."""
+        for eni in self.interfaces.values():
+            self.hands.ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, SourceDestCheck={"Value": False})
+        made = [self.hands.ec2.create_route_table(VpcId=self.seeded.vpc)["RouteTable"] for _ in range(count)]
+        tables = tuple(sorted(str(table["RouteTableId"]) for table in made))
+        for table in tables if lead else ():
+            self.route(table, NetworkInterfaceId=self.interfaces[lead or ""])
+        self.aws.forget_calls()
+        return tables
+
+    def route(self, table: str, **target: str) -> None:
+        self.hands.ec2.create_route(RouteTableId=table, DestinationCidrBlock=ROUTED, **target)
+
+    def routes(self, *tables: str, destination: str = ROUTED) -> route_table.Routes:
+        return route_table.Routes(self.session, route_table.Settings(destination, tables, self.interfaces))
+
+    def lay(self, *tables: str) -> route_table.Lay:
+        return route_table.Lay(self.routes(*tables), self.session)
+
+    def allocated(self, at: str | None = "a") -> str:
+        """An Elastic IP, bound to a node's own address or to nothing."""
+        eip = str(self.hands.ec2.allocate_address(Domain="vpc")["AllocationId"])
+        if at:
+            self.hands.ec2.associate_address(AllocationId=eip, NetworkInterfaceId=self.interfaces[at])
+        self.aws.forget_calls()
+        return eip
+
+    def elastic(self, eip: str) -> elastic_ip.Address:
+        private = {node: addresses[0] for node, addresses in NODES.items()}
+        return elastic_ip.Address(self.session, elastic_ip.Settings(eip, self.interfaces, private))
+
+    def group(self, name: str) -> str:
+        made = self.hands.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.seeded.vpc)
+        self.aws.forget_calls()
+        return str(made["GroupId"])
+
+    def quarantine(self) -> isolate.Settings:
+        return isolate.Settings((self.group("quarantine"),), self.interfaces)
+
+    def stops(self, *, skip_os_shutdown: bool = False) -> stop.Stop:
+        instances = {"a": self.seeded.a.instance, "b": self.seeded.b.instance}
+        return stop.Stop(self.session, stop.Settings(instances, skip_os_shutdown))
+
+    def steps(self, reached: Reached = lambda _: (True, "it serves")) -> tuple[Step, ...]:
         zone, address = self.zone(), self.address()
         assign, publish = secondary_ip.Assign(address), route53.Publish(zone)
-        own = secondary_ip.Verify(assign, MOVING, reached)
+        own = Verify("secondary-address", assign, MOVING, reached)
         return secondary_ip.Unassign(address), assign, own, publish, route53.Verify(zone, publish)
 
     def runner(self, *steps: Step, permit: Any = allowed, pace: Pace | None = None, session: Any = None) -> Runner:
@@ -109,6 +165,9 @@ class Site:
 
     def run(self, epoch: int, stage: Stage, node: str = "b", **how: Any) -> StageEnded:
         return self.runner(**how).run(intent(epoch, node), stage)
+
+    def run_step(self, step: Step, *, epoch: int = 1, node: str = "b") -> StageEnded:
+        return self.runner(step).run(intent(epoch, node), step.stage)
 
     def publish(self, epoch: int, node: str = "b") -> None:
         """As another agent does it."""
@@ -121,7 +180,8 @@ class Site:
         return len(self.aws.calls(api))
 
     def mutations(self) -> list[str]:
-        return [call.api for call in self.aws.calls() if call.api in (CHANGE, ASSIGN, UNASSIGN)]
+        """The calls that were to take effect."""
+        return [call.api for call in self.aws.calls() if call.api in MUTATIONS and not call.parameters.get("DryRun")]
 
     def records(self) -> dict[tuple[str, str], tuple[int, list[str]]]:
         """(name, type) -> (TTL, values), without what every zone has."""
@@ -137,6 +197,26 @@ class Site:
         record_set = {"Name": name, "Type": kind, "TTL": ttl_s, "ResourceRecords": [{"Value": v} for v in values]}
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record_set}]}
         self.hands.route53.change_resource_record_sets(HostedZoneId=self.seeded.zone_id, ChangeBatch=batch)
+
+    def led(self, *tables: str) -> list[str | None]:
+        """The interface to which each table leads."""
+        described = self.hands.ec2.describe_route_tables(RouteTableIds=list(tables))["RouteTables"]
+        by_id = {table["RouteTableId"]: table["Routes"] for table in described}
+        found = ([r for r in by_id[table] if r.get("DestinationCidrBlock") == ROUTED] for table in tables)
+        return [routes[0].get("NetworkInterfaceId") if routes else None for routes in found]
+
+    def bound(self, eip: str) -> tuple[str | None, str | None]:
+        [address] = self.hands.ec2.describe_addresses(AllocationIds=[eip])["Addresses"]
+        return address.get("NetworkInterfaceId") or None, address.get("PrivateIpAddress")
+
+    def groups(self, node: str) -> set[str]:
+        described = self.hands.ec2.describe_network_interfaces(NetworkInterfaceIds=[self.interfaces[node]])
+        return {group["GroupId"] for group in described["NetworkInterfaces"][0]["Groups"]}
+
+    def state(self, node: str) -> str:
+        instance = {"a": self.seeded.a.instance, "b": self.seeded.b.instance}[node]
+        described = self.hands.ec2.describe_instances(InstanceIds=[instance])
+        return str(described["Reservations"][0]["Instances"][0]["State"]["Name"])
 
     def holders(self, moving: str = MOVING) -> list[str]:
         """The interfaces that hold the address; a primary one counts."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.failover.model import Stage
+from edge.switches import elastic_ip, isolate
 from edge.switches.survey import survey
 from tests.cloud.script import Call
 from tests.switches.site import CHANGE, Site, intent
@@ -33,8 +34,24 @@ def everything(site: Site) -> Iterable[Call]:
     for epoch, node in enumerate("ab", 3):
         for call in site.zone(DUAL).batch(intent(epoch, node)).calls:
             site.session.call(call)
+    made = site.aws.calls()
+    wide(site)
     site.session.read("sts", "get_caller_identity")
-    return site.aws.calls()
+    return [*made, *site.aws.calls()]
+
+
+def wide(site: Site) -> None:
+    """There and back by the routes and by the public address, with either fence."""
+    tables = (*site.tables(1), *site.tables(1, lead=None))
+    settings, elastic = site.quarantine(), site.elastic(site.allocated())
+    lay, associate = site.lay(*tables), elastic_ip.Associate(elastic)
+    fence, rejoin = isolate.Isolate(site.session, settings), isolate.Rejoin(site.session, settings)
+    fence.check()
+    survey([site.routes(*tables), elastic])
+    for epoch, node in enumerate("bab", 11):
+        for step in (fence, rejoin, lay, associate):
+            assert site.run_step(step, epoch=epoch, node=node).fault is None
+    assert site.run_step(site.stops(), epoch=21).fault is None
 
 
 def test_the_policy_allows_the_calls_that_are_made_and_no_others(site: Site) -> None:

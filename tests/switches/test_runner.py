@@ -208,7 +208,7 @@ def sent_at(site: Site, api: str) -> Callable[[], list[float]]:
 def test_what_aws_does_not_show_is_sent_again_only_after_settling(
     site: Site, stage: Stage, api: str, within_s: float
 ) -> None:
-    site.aws.lag(address_s=HOUR_S)
+    site.aws.lag(ec2_s=HOUR_S)
     times = sent_at(site, api)
     assert site.run(1, stage).fault is not None
     assert site.sent(api) == len(times()) == 1 + int(within_s / SETTLE_S) - (within_s % SETTLE_S == 0)

@@ -7,7 +7,7 @@ import pytest
 from edge.errors import CloudError, Fault
 from edge.failover.model import Stage
 from edge.switches import secondary_ip
-from edge.switches.contract import Plan
+from edge.switches.contract import Plan, Verify
 from edge.switches.session import Session
 from tests.cloud.emulator import Emulator
 from tests.switches.site import ASSIGN, HOUR_S, MOVING, UNASSIGN, Hands, Site, furnish, intent
@@ -111,8 +111,8 @@ def test_a_node_that_was_terminated_hinders_nobody(site: Site) -> None:
 
 def test_a_move_is_done_when_a_describe_shows_it(site: Site) -> None:
     """And is not sent again while the describes are late."""
-    site.aws.lag(address_s=HOUR_S)
-    site.time.at_sleep = lambda at_s: site.aws.lag(address_s=0) if at_s > 1.0 else None
+    site.aws.lag(ec2_s=HOUR_S)
+    site.time.at_sleep = lambda at_s: site.aws.lag(ec2_s=0) if at_s > 1.0 else None
     ended = site.run(1, Stage.MOVE)
     assert ended.fault is None
     assert ended.sentence == f"{MOVING} is on b"
@@ -122,8 +122,8 @@ def test_a_move_is_done_when_a_describe_shows_it(site: Site) -> None:
 
 def test_a_fence_that_the_describes_show_too_late_is_no_error(site: Site) -> None:
     """Past the settling time it is sent again, and EC2 refuses: the address is not there. That is to be read again."""
-    site.aws.lag(address_s=HOUR_S)
-    site.time.at_sleep = lambda at_s: site.aws.lag(address_s=0) if at_s > 2.5 else None
+    site.aws.lag(ec2_s=HOUR_S)
+    site.time.at_sleep = lambda at_s: site.aws.lag(ec2_s=0) if at_s > 2.5 else None
     assert site.run(1, Stage.FENCE).fault is None
     assert [call.result for call in site.aws.calls(UNASSIGN)] == ["ok", "InvalidParameterValue"]
     assert site.holders() == []
@@ -138,7 +138,7 @@ def test_a_move_is_verified_through_the_address(site: Site, serves: bool) -> Non
         return serves, "SMB2 NEGOTIATE answered" if serves else "no answer within 500 ms"
 
     site.run(1, Stage.MOVE)
-    verify = secondary_ip.Verify(secondary_ip.Assign(site.address()), MOVING, reached)
+    verify = Verify("secondary-address", secondary_ip.Assign(site.address()), MOVING, reached)
     plan = verify.plan(intent(1))
     assert (plan.calls, plan.pending, probed) == ((), not serves, [MOVING])
     assert ("SMB2 NEGOTIATE answered" in plan.evidence) is serves
@@ -148,7 +148,7 @@ def test_an_address_that_is_elsewhere_is_not_probed(site: Site) -> None:
     def reached(_address: str) -> tuple[bool, str]:
         raise AssertionError("it would prove the wrong node")
 
-    verify = secondary_ip.Verify(secondary_ip.Assign(site.address()), MOVING, reached)
+    verify = Verify("secondary-address", secondary_ip.Assign(site.address()), MOVING, reached)
     assert verify.plan(intent(1)).calls
 
 

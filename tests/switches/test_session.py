@@ -291,3 +291,29 @@ def test_the_end_of_the_credentials_is_known(aws: Emulator, clean_environment: E
 def test_credentials_without_an_end_have_none(aws: Emulator, clean_environment: Environment) -> None:
     clean_environment(aws.env())
     assert unsigned(aws).credentials_end() is None
+
+
+# --- dry runs -------------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_that_would_succeed_is_no_error_and_has_no_effect(site: Site) -> None:
+    heard: list[tuple[str, Fault | None]] = []
+    site.session._heard, before = lambda api, _s, fault: heard.append((api, fault)), site.session._heard
+    stop = Call("ec2", "stop_instances", {"InstanceIds": [site.seeded.a.instance]})
+    site.session.rehearse(stop)
+    site.session._heard = before
+    assert site.state("a") == "running"
+    assert heard == [("StopInstances", None)], "no failure for the metrics"
+
+
+def test_a_dry_run_that_is_denied_is_denied(site: Site) -> None:
+    site.aws.fault("ec2:StopInstances", "deny")
+    with pytest.raises(CloudError) as denied:
+        site.session.rehearse(Call("ec2", "stop_instances", {"InstanceIds": [site.seeded.a.instance]}))
+    assert denied.value.fault is Fault.DENIED
+
+
+def test_a_call_without_a_dry_run_is_not_sent(site: Site) -> None:
+    for call in (assign(site), publish(site)):
+        site.session.rehearse(call)
+    assert not site.mutations()

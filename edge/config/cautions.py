@@ -1,0 +1,47 @@
+"""Cautions: what is allowed, and should be known. A sentence each, for who checks the file and for the log."""
+
+from collections.abc import Iterator
+
+from edge.config.models import Config, Service
+from edge.config.values import FenceKind
+from edge.failover.model import Authority
+
+_UNFENCED = (
+    '"none": a switch stops nobody. A node that was only thought to be dead goes on serving the clients that it has,'
+    " and both may write"
+)
+_WAIVED = "false: where the fence fails the switch goes on, as if there were none"
+_TRACKED = (
+    '"isolate": security groups keep new connections out; those that they track already go on until they are idle for'
+    ' long. Where sessions must end at once, "stop" is the fence'
+)
+_UNFLUSHED = "true: what the stopped node has not written to its disks is lost"
+
+
+def cautions(config: Config) -> Iterator[str]:
+    for i, service in enumerate(config.services):
+        for key, text in (*_of(service), *_shared(config, i, service)):
+            yield f"service[{i}].{key}: {text}"
+
+
+def _shared(config: Config, i: int, service: Service) -> Iterator[tuple[str, str]]:
+    """What else the fence takes, as it is for the whole node."""
+    kind = service.fence.kind
+    for j, other in enumerate(config.services):
+        isolated = kind is FenceKind.ISOLATE and service.interfaces & other.interfaces
+        stopped = kind is FenceKind.STOP and service.instances & other.instances
+        if i != j and (isolated or stopped):
+            yield "fence.kind", f'"{kind.value}": it is for the whole node, and so takes service[{j}] from it too'
+
+
+def _of(service: Service) -> Iterator[tuple[str, str]]:
+    """With a cluster manager, that one sees to it that only one node writes."""
+    fence = service.fence
+    if fence.kind is FenceKind.NONE and service.authority is Authority.AGENT:
+        yield "fence.kind", _UNFENCED
+    if fence.kind is not FenceKind.NONE and not fence.required:
+        yield "fence.required", _WAIVED
+    if fence.kind is FenceKind.ISOLATE:
+        yield "fence.kind", _TRACKED
+    if fence.skip_os_shutdown:
+        yield "fence.skip_os_shutdown", _UNFLUSHED
