@@ -59,6 +59,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 async def campaign(lab: TwoAgents, flips: int, patience_s: float) -> list[Table]:
+    await lab.settle()
     askers = await lab.askers()
     return [
         await after_a_switch(lab, askers, flips),
@@ -87,7 +88,7 @@ async def one_rare_switch(lab: TwoAgents, askers: dict[str, Asker], after_s: flo
 async def while_one_is_gone(lab: TwoAgents, askers: dict[str, Asker]) -> Table:
     table = Table("One of two agents gone, then the other: the longest question")
     for outage, (pace, every_s) in itertools.product(Outage, PACES.items()):
-        lab.restart_forwarders()
+        await lab.restart_forwarders()
         heard = await measures.one_gone(lab, askers, outage, every_s=every_s, out_s=OUT_S, back_s=BACK_S)
         table.columns[f"{outage.value}, {pace}"] = {name: worst_cell(heard[name]) for name in askers}
     return say(table)
@@ -96,8 +97,7 @@ async def while_one_is_gone(lab: TwoAgents, askers: dict[str, Asker]) -> Table:
 async def after_both_were_gone(lab: TwoAgents, askers: dict[str, Asker], patience_s: float) -> Table:
     table = Table("Both agents gone and back: until the first right answer")
     for outage, out_s in ((Outage.SILENT, SHORT_S), (Outage.CLOSED, SHORT_S), (Outage.SILENT, LONG_S)):
-        lab.restart_forwarders()
-        await measures.ask_all(askers)
+        await lab.restart_forwarders()
         took = await measures.both_gone(lab, askers, outage, out_s, patience_s)
         cells = {
             name: f"> {patience_s:.0f} s" if took_s is None else f"{took_s:.1f} s" for name, took_s in took.items()
