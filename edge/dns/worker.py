@@ -73,7 +73,7 @@ class Worker:
         self._selector.register(watched, selectors.EVENT_READ, turn)
 
     def _patience_s(self) -> float | None:
-        if self._bites:
+        if self._bites or self._newest:
             return 0.0
         return ORPHAN_LOOKS_S if self._orphaned else self._tcp.patience_s(monotonic())
 
