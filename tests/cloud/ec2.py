@@ -1,18 +1,12 @@
 """EC2 as its API reference describes it, where moto differs: the parts, and what all of them share.
 
-What a call has changed is there at once, and the describe calls may show it late:
-
-    a call -> the account, at once
-           -> .. lag, or a describe that is scripted `stale` .. -> the account as the describe calls show it
+What a call has changed is there at once, and the describe calls may show it late (past).
 """
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, cast
 
 from moto.core.common_types import TYPE_RESPONSE
@@ -21,11 +15,10 @@ from moto.ec2.responses import EC2Response
 from .addresses import Addresses
 from .elastic import Elastic
 from .groups import Groups
+from .past import Past, Picture, shown
 from .routes import Routes
 from .script import Script
 from .stops import Stops, arrive
-
-Picture = list[tuple[Any, str, Any]]  # (object, attribute, value)
 
 
 def picture(backend: Any) -> Picture:
@@ -41,47 +34,6 @@ def picture(backend: Any) -> Picture:
     for reservation in backend.reservations.values():
         taken += [(instance, "_state", copy.copy(instance._state)) for instance in reservation.instances]
     return taken
-
-
-@contextmanager
-def shown(past: Picture) -> Iterator[None]:
-    now = [(each, name, getattr(each, name, None)) for each, name, _ in past]
-    _set(past)
-    try:
-        yield
-    finally:
-        _set(now)
-
-
-def _set(taken: Picture) -> None:
-    for each, name, value in taken:
-        setattr(each, name, value)
-
-
-@dataclass(slots=True)
-class Past:
-    """The account before each of the changes that may still be unseen, oldest first; and before the last one."""
-
-    script: Script
-    changes: list[tuple[float, Picture]] = field(default_factory=list)
-    last: Picture = field(default_factory=list)
-
-    def note(self, made_s: float, before: Picture) -> None:
-        self.changes.append((made_s, before))
-        self.last = before
-
-    def settle(self) -> None:
-        """What has been seen stays seen, whatever the lag becomes."""
-        seen_s = time.monotonic() - self.script.ec2_lag_s
-        self.changes = [change for change in self.changes if change[0] > seen_s]
-
-    def unseen(self) -> Picture | None:
-        self.settle()
-        return self.changes[0][1] if self.changes else None
-
-    def forget(self) -> None:
-        self.changes.clear()
-        self.last = []
 
 
 class MendedEC2(Routes, Elastic, Groups, Stops, Addresses, EC2Response):
@@ -109,6 +61,6 @@ class MendedEC2(Routes, Elastic, Groups, Stops, Addresses, EC2Response):
         return answer
 
 
-def mend(past: Past) -> type[EC2Response]:
-    named = {"past": past, "script": past.script}
+def mend(past: Past, script: Script) -> type[EC2Response]:
+    named = {"past": past, "script": script}
     return cast("type[EC2Response]", type("MendedEC2", (MendedEC2,), named))

@@ -117,10 +117,11 @@ class Emulator:
             config=once,
         )
 
-    def lag(self, *, route53_s: float | None = None, ec2_s: float | None = None, stop_s: float | None = None) -> None:
-        """How long changes in Route 53 and EC2 stay unseen, also those not seen yet; how long a stop takes."""
-        given = {"route53_s": route53_s, "ec2_s": ec2_s, "stop_s": stop_s}
-        self._edge("POST", "lag", {key: value for key, value in given.items() if value is not None})
+    def lag(self, **lags_s: float) -> None:
+        """How long changes stay unseen, also those not seen yet: `route53_s`, `ec2_s`, `dynamodb_s`. `stop_s`: how long
+        a stop takes.
+        """
+        self._edge("POST", "lag", lags_s)
 
     def impair(self, *instances: str) -> None:
         """Let the hosts of these instances be ill: their status checks fail, and only force stops them."""

@@ -21,11 +21,12 @@ class FaultKind(Enum):
     THROTTLE = "throttle"
     DENY = "deny"
     EXPIRED = "expired"
+    SKEWED = "skewed"  # the caller's clock is wrong
     PRIOR_REQUEST = "prior_request"
     BLACK_HOLE = "black_hole"  # take the request, do nothing, never answer
     RESET = "reset"  # take the request, do nothing, break the connection
     TIMEOUT_AFTER = "timeout_after"  # do what is asked, then never answer
-    STALE = "stale"  # an EC2 describe that does not show the last change yet
+    STALE = "stale"  # an EC2 describe, or a DynamoDB read without consistency, that does not show the last change yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +36,37 @@ class ApiError:
     message: str
 
 
-# EC2 has its own words (EC2 API reference, "Error codes"); the others use the common ones (their "Common
-# Errors" and, for PriorRequestNotComplete, the Route 53 developer guide, "Quotas").
+# EC2 has its own words (EC2 API reference, "Error codes"), as have those that speak JSON (DynamoDB developer guide,
+# "Error handling"; "Common Errors" of Direct Connect and of Systems Manager). The others use the common ones (their
+# "Common Errors" and, for PriorRequestNotComplete, the Route 53 developer guide, "Quotas"). A clock that is wrong: "If
+# you see an error that says the signature expired ..." (IAM user guide, Troubleshoot Signature Version 4 signing).
+SIGNED_LATE = "Signature expired: 20260101T000000Z is now earlier than 20260101T001500Z (20260101T002000Z - 5 min.)"
 EC2_ERRORS = {
     FaultKind.THROTTLE: ApiError(503, "RequestLimitExceeded", "Request limit exceeded."),
     FaultKind.DENY: ApiError(403, "UnauthorizedOperation", "You are not authorized to perform this operation."),
     FaultKind.EXPIRED: ApiError(400, "RequestExpired", "Request has expired."),
 }
+JSON_ERRORS = {
+    FaultKind.THROTTLE: ApiError(400, "ThrottlingException", "Rate exceeded"),
+    FaultKind.DENY: ApiError(400, "AccessDeniedException", "User is not authorized to perform this action."),
+    FaultKind.EXPIRED: ApiError(400, "ExpiredTokenException", "The security token included in the request is expired"),
+    FaultKind.SKEWED: ApiError(400, "InvalidSignatureException", SIGNED_LATE),
+}
 COMMON_ERRORS = {
     FaultKind.THROTTLE: ApiError(400, "Throttling", "Rate exceeded"),
     FaultKind.DENY: ApiError(403, "AccessDenied", "User is not authorized to perform this action."),
     FaultKind.EXPIRED: ApiError(403, "ExpiredToken", "The security token included in the request is expired"),
+    FaultKind.SKEWED: ApiError(403, "SignatureDoesNotMatch", SIGNED_LATE),
     FaultKind.PRIOR_REQUEST: ApiError(
         400, "PriorRequestNotComplete", "The request was rejected because an earlier one is not complete."
     ),
 }
+OWN_ERRORS = {"ec2": EC2_ERRORS, **dict.fromkeys(("dynamodb", "directconnect", "ssm"), JSON_ERRORS)}
 
 
 def error_of(kind: FaultKind, service: str) -> ApiError | None:
     """The error that the service answers with, or None for the kinds that end without an answer."""
-    own = EC2_ERRORS if service == "ec2" else {}
-    return own.get(kind) or COMMON_ERRORS.get(kind)
+    return OWN_ERRORS.get(service, {}).get(kind) or COMMON_ERRORS.get(kind)
 
 
 @dataclass(slots=True)
@@ -88,6 +99,7 @@ class Call:
 class Script:
     route53_lag_s: float = 0.0
     ec2_lag_s: float = 0.0
+    dynamodb_lag_s: float = 0.0
     stop_lag_s: float = 0.0
     impaired: set[str] = field(default_factory=set)  # instances
     faults: list[Fault] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """One process: moto over HTTP, the DNS face, and the switchboard `/_edge/` that scripts both.
 
     GET    /_edge/state    lags, faults still to come, calls so far
-    POST   /_edge/lag      {"route53_s": 0.5, "ec2_s": 2, "stop_s": 30}
+    POST   /_edge/lag      {"route53_s": 0.5, "ec2_s": 2, "dynamodb_s": 1, "stop_s": 30}
     POST   /_edge/impair   {"instances": ["i-..."]}
     POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1, "skip": 0}
     DELETE /_edge/faults
@@ -21,7 +21,8 @@ import socket
 import struct
 import sys
 import threading
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -31,15 +32,18 @@ from moto.core.exceptions import ServiceException
 from moto.core.request import Request
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import get_service_model
+from moto.dynamodb.responses import DynamoHandler
 from moto.ec2.responses import EC2Response
 from moto.route53.responses import Route53
 from moto.sts.responses import TokenResponse
 
-from . import dns_face, ec2, route53
+from . import dns_face, dynamodb, ec2, route53
+from .past import Past
 from .script import SPARED, ApiError, Fault, FaultKind, Script, error_of
 
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(\w+)/aws4_request")
-CODE = re.compile(r"<Code>([^<]+)</Code>")
+CODE = re.compile(r'<Code>([^<]+)</Code>|"__type": ?"(?:[^"#]+#)?([^"]+)"')  # XML, JSON
+RACE_S = 1e-6
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -48,10 +52,12 @@ Answer = tuple[int, dict[str, str], bytes]
 class Cloud:
     script: Script
     ledger: route53.Ledger
-    past: ec2.Past
+    pasts: dict[str, Past]  # by service
     services: dict[str, type[BaseResponse]]
-    # moto keeps plain dictionaries that its threads would race for; AWS decides one call after the other.
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    # moto keeps plain dictionaries that its threads race for, where AWS decides one call after the other: "conditional
+    # writes [...] succeed only if the item attributes meet one or more expected conditions" (DynamoDB developer guide,
+    # Working with items), so of two that expect the same version one does. Stock moto has no lock.
+    lock: AbstractContextManager[Any]
 
     def handle(self, request: Request) -> Answer | FaultKind:
         """AWS's answer, or the fault that leaves the caller without one."""
@@ -86,16 +92,18 @@ class Cloud:
     def set_lag(self, **lags_s: float) -> None:
         with self.lock:
             self.ledger.settle()
-            self.past.settle()
+            for past in self.pasts.values():
+                past.settle()
             for name, lag_s in lags_s.items():
                 setattr(self.script, f"{name.removesuffix('_s')}_lag_s", lag_s)
 
     def reset(self) -> None:
-        self.set_lag(route53_s=0, ec2_s=0, stop_s=0)
+        self.set_lag(route53_s=0, ec2_s=0, dynamodb_s=0, stop_s=0)
         with self.lock, self.script.lock:
             BackendDict.reset()
             self.ledger.changes.clear()
-            self.past.forget()
+            for past in self.pasts.values():
+                past.forget()
             self.script.impaired.clear()
             self.script.faults.clear()
             self.script.calls.clear()
@@ -104,13 +112,15 @@ class Cloud:
 def build(*, stock: bool) -> Cloud:
     """The emulator; `stock` leaves the mends off, to show what they are for."""
     script = Script()
-    ledger, past = route53.Ledger(script), ec2.Past(script)
+    ledger = route53.Ledger(script)
+    pasts = {"ec2": Past(lambda: script.ec2_lag_s), "dynamodb": Past(lambda: script.dynamodb_lag_s)}
     services: dict[str, type[BaseResponse]] = {
         "route53": Route53 if stock else route53.mend(ledger),
-        "ec2": EC2Response if stock else ec2.mend(past),
+        "ec2": EC2Response if stock else ec2.mend(pasts["ec2"], script),
+        "dynamodb": DynamoHandler if stock else dynamodb.mend(pasts["dynamodb"]),
         "sts": TokenResponse,
     }
-    return Cloud(script, ledger, past, services)
+    return Cloud(script, ledger, pasts, services, nullcontext() if stock else threading.Lock())
 
 
 def signed_for(request: Request) -> str:
@@ -140,7 +150,7 @@ def refusal(asked: Any, error: ApiError) -> Answer:
 def result_of(answer: Answer) -> str:
     status, _, body = answer
     code = CODE.search(body.decode())
-    return "ok" if status < 300 else code[1] if code else str(status)
+    return "ok" if status < 300 else (code[1] or code[2]) if code else str(status)
 
 
 class Switchboard:
@@ -237,7 +247,7 @@ class Server(ThreadingHTTPServer):
 
 def warm() -> None:
     """Have botocore read its models now, not within the first caller's time-out."""
-    for service in ("route53", "ec2", "sts"):
+    for service in ("route53", "ec2", "sts", "dynamodb"):
         get_service_model(service)
 
 
@@ -249,6 +259,8 @@ def end_with_stdin() -> None:
 def serve(host: str, http_port: int, dns_port: int, *, stock: bool, until_stdin_closes: bool) -> None:
     if until_stdin_closes:
         threading.Thread(target=end_with_stdin, daemon=True).start()
+    if stock:
+        sys.setswitchinterval(RACE_S)  # a race that stock moto can lose is lost soon
     cloud = build(stock=stock)
     warm()
     server = Server((host, http_port), type("CloudHandler", (Handler,), {"cloud": cloud}))
