@@ -407,6 +407,34 @@ ONE_MISTAKE = [
         'tcp = "10.0.1.11:443"',
         'path.witness[0].tcp: "10.0.1.11:443" is node "b": a witness that dies with a node proves nothing',
     ),
+    *(
+        (
+            "[path]",
+            f'[[{word}]]\nname = "one"\ndns = "10.10.0.60:53"\n[[{word}]]\nname = "{name}"\ndns = "{dns}"\n[path]',
+            f'{word}[1].{key}: "{value}" is also the {key} of {word}[0]',
+        )
+        for word in ("peer", "forwarder")
+        for name, dns, key, value in (
+            ("one", "10.10.0.61:53", "name", "one"),
+            ("two", "10.10.0.60:53", "dns", "10.10.0.60:53"),
+        )
+    ),
+    (
+        "[path]",
+        '[[peer]]\nname = "edge-1"\ndns = "10.10.0.54:53"\n[path]',
+        'peer[0].name: "edge-1" is this agent itself',
+    ),
+    (
+        "[path]",
+        '[[forwarder]]\nname = "dc1"\ndns = "10.10.0.53:53"\n[path]',
+        'forwarder[0].dns: "10.10.0.53:53" is also in dns.listen: this agent would ask itself',
+    ),
+    ("[path]", '[[forwarder]]\nname = "dc1"\ndns = "10.10.0.53"\n[path]', 'forwarder[0].dns: found "10.10.0.53"; exp'),
+    (
+        '  zone_id = "Z0123456789EXAMPLE"',
+        '  zone_id = "Z0123456789EXAMPLE"\n  resolver = ["10.0.1.2:53", "10.0.1.2:53"]',
+        'service[0].switch.route53.resolver: "10.0.1.2:53" is listed twice',
+    ),
     ('[aws]\nregion = "ap-northeast-1"', "", "aws: missing: service[0].switch needs [aws] with the region"),
     (
         "[aws]",

@@ -21,10 +21,10 @@ from operator import attrgetter
 from random import Random
 from typing import Any
 
-from edge.agent import answers, build, preflight
+from edge.agent import answering, answers, build, preflight
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.systemd import notify
-from edge.agent.views import OwnAnswers, Views
+from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.agent.zones import checked, zones
 from edge.config import Config, Service, load
@@ -367,9 +367,7 @@ class Live:
             await self._look_at_credentials()
 
     def _sides(self, service: Service) -> list[Any]:
-        listen = self._config.dns.listen[0]
-        own = OwnAnswers((answers.asked(listen.address), listen.port), service.name, answers.answers(service))
-        return [own, *self._drivers[service.name].sides]
+        return [*answering.views(self._config, service), *self._drivers[service.name].sides]
 
     async def _look_at_credentials(self) -> None:
         if self._session is None:

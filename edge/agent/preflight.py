@@ -60,7 +60,7 @@ def side(service: str, one: Side, live: Assignment | None) -> Finding:
     except CloudError as error:
         return _failed(subject, error)
     except WorldError as error:
-        return Finding(subject, "fail", str(error), "check dns.listen and dns.allow_query")
+        return Finding(subject, "fail", str(error), "it has to run, and to let this agent ask")
     if live and view.epoch > live.epoch:
         return Finding(subject, "fail", f"{view.evidence}: newer than ours ({live.epoch})", _ADVICE[Fault.CONFLICT])
     if live and view.node != live.node:

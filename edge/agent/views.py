@@ -1,39 +1,14 @@
 """Views: what each side tells who asks, read in turn and compared with the assignment. Reading decides nothing."""
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from edge.control.contract import ViewSnapshot
-from edge.dns.ask import ask
 from edge.errors import WorldError
 from edge.failover.model import Assignment
 from edge.switches.contract import Side, View
-
-ANSWER_S = 1.0  # our own workers answer in microseconds
-_EPOCH = re.compile(r'"?epoch=(\d+) node=([^" ]+)"?')
-
-
-@dataclass(frozen=True, slots=True)
-class OwnAnswers:
-    """What this agent's own DNS side answers, asked over UDP as a forwarder asks."""
-
-    server: tuple[str, int]
-    service: str
-    addresses: Mapping[str, tuple[str, ...]]
-    name: str = "agent"
-
-    def view(self) -> View:
-        own = self.addresses[next(iter(self.addresses))]
-        kinds = sorted({"AAAA" if ":" in address else "A" for address in own})
-        values = {v for kind in kinds for v in ask(self.server, self.service, kind, ANSWER_S).values}
-        said = ask(self.server, f"_edge.{self.service}", "TXT", ANSWER_S).values
-        found = _EPOCH.fullmatch(said[0]) if said else None
-        node = found[2] if found and values == set(self.addresses.get(found[2], ())) else None
-        epoch = int(found[1]) if found else 0
-        return View(node, epoch, f"{', '.join(sorted(values)) or 'no address'}, epoch {epoch or 'none'}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +45,8 @@ def _snapshot(each: Read, live: Assignment | None, now: float) -> ViewSnapshot:
         view.evidence,
         agrees(each, live) if live else None,
         now - each.at,
+        view.ttl_s,
+        view.flaw,
     )
 
 

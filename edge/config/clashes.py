@@ -1,13 +1,13 @@
 """Clashes: keys that are right by themselves and wrong together."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from edge.config.budget import detection_s, detection_text
-from edge.config.models import Config, Endpoints, Node, Record, Service
+from edge.config.models import Config, Endpoints, Forwarder, Node, Peer, Record, Service
 from edge.config.values import Answer, FenceKind, ProbeKind, RecordType, families, target_name
 from edge.durations import duration_text
 
@@ -384,6 +384,37 @@ def _witnesses_distinct(config: Config) -> Iterator[Clash]:
             yield Clash(keys, f'"{other.name}" is also the name of witness[{i}]')
 
 
+def _asked(config: Config) -> tuple[tuple[str, Sequence[Peer | Forwarder]], ...]:
+    return ("peer", config.peers), ("forwarder", config.forwarders)
+
+
+def _asked_distinct(config: Config) -> Iterator[Clash]:
+    """Each is a view of its own, under its name."""
+    for word, asked in _asked(config):
+        for (i, one), (j, other) in itertools.combinations(enumerate(asked), 2):
+            for key in ("name", "dns"):
+                if getattr(one, key) == getattr(other, key):
+                    keys: tuple[Loc, ...] = ((word, j, key), (word, i, key))
+                    yield Clash(keys, f'"{getattr(other, key)}" is also the {key} of {word}[{i}]')
+
+
+def _asked_are_others(config: Config) -> Iterator[Clash]:
+    for i, peer in enumerate(config.peers):
+        if peer.name == config.agent.name:
+            yield Clash((("peer", i, "name"), ("agent", "name")), f'"{peer.name}" is this agent itself')
+    for word, asked in _asked(config):
+        for i, each in enumerate(asked):
+            if each.dns in config.dns.listen:
+                text = f'"{each.dns}" is also in dns.listen: this agent would ask itself'
+                yield Clash(((word, i, "dns"), ("dns", "listen")), text)
+
+
+def _resolvers_distinct(at: Loc, service: Service) -> Iterator[Clash]:
+    resolvers = service.switch.route53.resolver if service.switch.route53 else ()
+    for endpoint in sorted({each for each in resolvers if resolvers.count(each) > 1}):
+        yield Clash(((*at, "switch", "route53", "resolver"),), f'"{endpoint}" is listed twice')
+
+
 def _aws_known(config: Config) -> Iterator[Clash]:
     for i, service in enumerate(config.services):
         fenced = service.fence.kind is not FenceKind.NONE
@@ -417,6 +448,7 @@ _SERVICE_CHECKS: tuple[Callable[[Loc, Service], Iterator[Clash]], ...] = (
     _route_reaches_clients,
     _route_leads_away,
     _route_tables_distinct,
+    _resolvers_distinct,
     _public_on_purpose,
     _elastic_has_ipv4,
     _fence_has_its_keys,
@@ -437,6 +469,8 @@ _CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (
     _cookies_can_be_made,
     _witnesses_apart,
     _witnesses_distinct,
+    _asked_distinct,
+    _asked_are_others,
     _aws_known,
     _aws_found_without_us,
 )

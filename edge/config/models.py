@@ -183,6 +183,20 @@ class Aws(Model):
         return 2 * self.connect_timeout_s + self.read_timeout_s
 
 
+class Peer(Model):
+    """Another agent that answers the same zones."""
+
+    name: Word = Field(examples=["edge-2"])
+    dns: Socket = Field(examples=["192.0.2.54:53"])
+
+
+class Forwarder(Model):
+    """A resolver that clients ask."""
+
+    name: Word = Field(examples=["forwarder"])
+    dns: Socket = Field(examples=["192.0.2.10:53"])
+
+
 class Store(Model):
     kind: StoreKind = StoreKind.SQLITE
 
@@ -231,6 +245,8 @@ class Node(Model):
 
 class Route53(Model):
     zone_id: StrictStr = Field(pattern=r"^[A-Z0-9]{1,32}$", examples=["Z0123456789EXAMPLE"])
+    # Resolver inbound endpoints, where there are some: what clients in the VPC are told, asked over DNS.
+    resolver: tuple[Socket, ...] = ()
 
 
 class SecondaryIp(Model):
@@ -384,6 +400,8 @@ class Config(Model):
     aws: Aws | None = None
     store: Store = Store()
     path: PathCheck = PathCheck()
+    peers: tuple[Peer, ...] = Field((), alias="peer")
+    forwarders: tuple[Forwarder, ...] = Field((), alias="forwarder")
     services: tuple[Service, ...] = Field((), alias="service")
 
     def zone_of(self, name: str) -> int | None:

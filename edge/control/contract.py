@@ -37,7 +37,10 @@ class DnsCounts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ViewSnapshot:
-    """What one side tells who asks. `agrees` None: it could not be read, and `said` is why."""
+    """What one side tells who asks. `agrees` None: it could not be read, and `said` is why.
+
+    `ttl_s`: how long it may be kept, where that is known. `warning`: what else is not as it should be.
+    """
 
     name: str
     node: str | None
@@ -45,6 +48,8 @@ class ViewSnapshot:
     said: str
     agrees: bool | None
     age_s: float
+    ttl_s: int | None = None
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def _agreement(seen: ServiceSnapshot) -> Json:
 
 def _view(view: ViewSnapshot) -> Json:
     said = {"name": view.name, "node": view.node, "epoch": view.epoch, "said": view.said}
-    return {**said, "agrees": view.agrees, "age_s": _s(view.age_s)}
+    return {**said, "ttl_s": view.ttl_s, "agrees": view.agrees, "warning": view.warning, "age_s": _s(view.age_s)}
 
 
 def views(seen: ServiceSnapshot) -> Json:

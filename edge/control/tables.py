@@ -56,8 +56,7 @@ def _notes(seen: Json) -> Iterator[str]:
         left = "" if override["left_s"] is None else f", {span(override['left_s'])} left"
         yield f"{override['kind']} by {override['who']}: {override['sentence']}{left}"
     yield from (f"bars a switch: {each['sentence']}" for each in seen["vetoes"] if each != reason)
-    if seen["agreement"] is not True:
-        yield from _disagreements(seen)
+    yield from _disagreements(seen)
 
 
 def _switch(operation: Json) -> str:
@@ -73,6 +72,8 @@ def _disagreements(seen: Json) -> Iterator[str]:
         if view["agrees"] is not True:
             how = "can't be read" if view["agrees"] is None else f"disagrees, for {span(seen['disagreement_s'])}"
             yield f"view {view['name']} {how}: {view['said']}"
+        if view["warning"]:
+            yield f"view {view['name']}: {view['warning']}"
 
 
 def _node(node: Json) -> tuple[str, ...]:
@@ -123,13 +124,15 @@ def why(answer: Json) -> list[Block]:
 
 
 def views(answer: Json) -> list[Block]:
-    headers = ("VIEW", "AGREES", "NODE", "EPOCH", "READ", "SAID")
+    headers = ("VIEW", "AGREES", "NODE", "EPOCH", "TTL", "READ", "SAID")
     return [Block(headline(each), (), headers, tuple(map(_view, each["views"]))) for each in answer["services"]]
 
 
 def _view(view: Json) -> tuple[str, ...]:
     agrees = {True: "yes", False: "NO", None: "not read"}[view["agrees"]]
-    return (view["name"], agrees, view["node"] or NONE, str(view["epoch"] or NONE), ago(view["age_s"]), view["said"])
+    ttl = NONE if view["ttl_s"] is None else f"{view['ttl_s']} s"
+    said = f"{view['said']}; {view['warning']}" if view["warning"] else view["said"]
+    return (view["name"], agrees, view["node"] or NONE, str(view["epoch"] or NONE), ttl, ago(view["age_s"]), said)
 
 
 def history(lines: list[Json]) -> list[Block]:

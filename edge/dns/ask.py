@@ -23,9 +23,10 @@ class Told:
     ttl_s: int | None
 
 
-def ask(server: tuple[str, int], name: str, kind: str, timeout_s: float) -> Told:
-    """Blocks. Raises NotAnsweredError."""
+def ask(server: tuple[str, int], name: str, kind: str, timeout_s: float, *, recursive: bool = True) -> Told:
+    """Blocks. Raises NotAnsweredError. A forwarder has to be asked for recursion (RFC 1035 4.1.1: RD)."""
     question = dnslib.DNSRecord.question(name, kind)
+    question.header.rd = int(recursive)
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as asking:
@@ -35,6 +36,8 @@ def ask(server: tuple[str, int], name: str, kind: str, timeout_s: float) -> Told
             answer = dnslib.DNSRecord.parse(asking.recv(_MAX_BYTES))
     except (OSError, dnslib.DNSError, IndexError, UnicodeDecodeError) as error:
         raise NotAnsweredError(f"{server[0]} port {server[1]} does not answer for {name}: {error}") from error
+    if answer.header.id != question.header.id:
+        raise NotAnsweredError(f"{server[0]} port {server[1]} answers another question than that for {name}")
     if answer.header.tc or answer.header.rcode not in (dnslib.RCODE.NOERROR, dnslib.RCODE.NXDOMAIN):
         said = "truncated" if answer.header.tc else dnslib.RCODE.get(answer.header.rcode)
         raise NotAnsweredError(f"{server[0]} port {server[1]} does not tell {name}: {said}")

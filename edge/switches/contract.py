@@ -39,12 +39,15 @@ class View:
     """Which node one side points to (None: to none), and at which epoch, where it carries one (else 0).
 
     `strange`: it points to something that is no single node's, so that somebody else has a use for it.
+    `ttl_s`: how long who asks may keep what it was told. `flaw`: what else is not as we would have it.
     """
 
     node: str | None
     epoch: int
     evidence: str
     strange: bool = False
+    ttl_s: int | None = None
+    flaw: str = ""
 
 
 class Step(ABC):

@@ -60,7 +60,9 @@ class Zone:
         nodes = [n for n, own in self._settings.addresses.items() if addresses and addresses == _canonical(own)]
         said = ", ".join(sorted(addresses)) or "no address"
         evidence = f"{said}, epoch {seen.epoch or 'none'}"
-        return View(_pointed(nodes, seen.node), seen.epoch, evidence, strange=bool(addresses) and not nodes)
+        ttl_s = max((each["TTL"] for each in seen.sets.values()), default=None)
+        strange = bool(addresses) and not nodes
+        return View(_pointed(nodes, seen.node), seen.epoch, evidence, strange, ttl_s, _flaw(seen.epoch, ttl_s))
 
     def batch(self, intent: Intent) -> Plan:
         """The one batch that makes the zone agree; no call where it does. Raises NewerEpochError."""
@@ -209,6 +211,12 @@ def _pointed(nodes: list[str], claimed: str | None) -> str | None:
     if claimed in nodes:
         return claimed
     return nodes[0] if len(nodes) == 1 else None
+
+
+def _flaw(epoch: int, ttl_s: int | None) -> str:
+    if ttl_s is not None and ttl_s != _NO_CACHE_TTL_S:
+        return f"TTL {ttl_s}, and {_NO_CACHE_TTL_S} is right"
+    return "" if epoch else "no epoch stands beside the addresses"
 
 
 def _set(name: str, kind: str, values: list[str]) -> Mapping[str, Any]:

@@ -28,6 +28,8 @@ class Side:
 
     name: str
     told: Assignment | None
+    ttl_s: int | None = None
+    warning: str = ""
 
 
 class Bench:
@@ -94,7 +96,8 @@ class Bench:
         if side.told is None:
             return ViewSnapshot(side.name, None, 0, "ListResourceRecordSets: denied", None, age_s)
         said = f"{side.told.node}, epoch {side.told.epoch}"
-        return ViewSnapshot(side.name, side.told.node, side.told.epoch, said, side.told == live, age_s)
+        agrees = side.told == live
+        return ViewSnapshot(side.name, side.told.node, side.told.epoch, said, agrees, age_s, side.ttl_s, side.warning)
 
     async def say(self, service: str, word: ev.Event) -> ev.Reply:
         reply = self.worlds[service].says(word)

@@ -133,7 +133,8 @@ def test_views_that_disagree_or_can_not_be_read() -> None:
     said = _views(desk)
     assert (said["agreement"], said["disagreement_s"]) == (False, 12.0)
     assert said["views"][1] == {
-        "name": "route53", "node": "b", "epoch": 6, "said": "b, epoch 6", "agrees": False, "age_s": 2.0,
+        "name": "route53", "node": "b", "epoch": 6, "said": "b, epoch 6", "agrees": False, "age_s": 2.0, "ttl_s": None,
+        "warning": "",
     }  # fmt: skip
 
 

@@ -75,6 +75,15 @@ async def test_views_that_disagree() -> None:
     ]  # fmt: skip
 
 
+async def test_a_view_that_agrees_and_is_warned_of() -> None:
+    desk = Bench(world())
+    desk.sides = [Side("agent", Assignment("a", 7), 0), Side("forwarder/dc1", Assignment("a", 7), 300, "TTL 300")]
+    await desk.look()
+    assert "view forwarder/dc1: TTL 300" in shown(desk)
+    (block,) = tables.views({"services": [status.views(desk.snapshot().services[0])]})
+    assert [(row[4], row[6]) for row in block.rows] == [("0 s", "a, epoch 7"), ("300 s", "a, epoch 7; TTL 300")]
+
+
 def test_why() -> None:
     now = Bench(world(mode=Mode.MANUAL)).snapshot()
     said = "\n".join(map(plain, tables.why(status.why(now, now.services[0]))))

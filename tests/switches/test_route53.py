@@ -324,6 +324,19 @@ def test_where_all_nodes_have_one_address_the_epoch_tells_them_apart(site: Site)
     assert (zone.view().node, zone.view().epoch) == ("b", 3)
 
 
+def test_what_else_is_not_as_it_was_written_is_told(site: Site) -> None:
+    site.publish(1)
+    assert (site.zone().view().ttl_s, site.zone().view().flaw) == (0, "")
+    site.change("UPSERT", "A", "10.0.1.11", ttl_s=300)
+    assert (site.zone().view().ttl_s, site.zone().view().flaw) == (300, "TTL 300, and 0 is right")
+    site.change("UPSERT", "A", "10.0.1.11")
+    site.aws.client("route53").change_resource_record_sets(
+        HostedZoneId=site.seeded.zone_id,
+        ChangeBatch={"Changes": [{"Action": "DELETE", "ResourceRecordSet": site.zone()._sets()["TXT"]}]},
+    )
+    assert site.zone().view().flaw == "no epoch stands beside the addresses"
+
+
 # --- every name server ----------------------------------------------------------------------------------------------
 
 
