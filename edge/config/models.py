@@ -170,7 +170,8 @@ class Endpoints(Model):
 
 class Aws(Model):
     region: StrictStr = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", examples=["ap-northeast-1"])
-    # botocore waits 60 s + 60 s, five times over. A handshake across an ocean takes 0.3 s.
+    # botocore waits 60 s + 60 s, five times over. A handshake across an ocean takes 0.3 s. Each is of the whole: of the
+    # lookup, all addresses and TLS; of an answer to its last byte.
     connect_timeout_s: Duration = Field(1.0, alias="connect_timeout")
     read_timeout_s: Duration = Field(3.0, alias="read_timeout")
     # Route 53 grants the whole account five requests a second (DNSLimitations): two in 30 s are 1 % of it.
@@ -179,7 +180,7 @@ class Aws(Model):
 
     @property
     def call_s(self) -> float:
-        """One call at its worst. botocore counts the connect time-out for each address of a name: two are usual."""
+        """One call at its worst: credentials that ended are waited for as long as a connection is."""
         return 2 * self.connect_timeout_s + self.read_timeout_s
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from edge import __version__
 from edge.errors import CloudError, Fault
 from edge.switches.contract import Call
 
@@ -73,7 +74,7 @@ class Settings:
     def call_s(self) -> float:
         """The longest that one call may take: credentials that ended are waited for as long as a connection is.
 
-        The connect time-out is of each address of the endpoint's name; this reckons with one.
+        Both time-outs are of the whole, whatever botocore makes of them (edge.switches.connection).
         """
         return 2 * self.connect_timeout_s + self.read_timeout_s
 
@@ -96,6 +97,7 @@ class Session:
         self._clients: dict[str, Any] = {}
         self._boto: Any = None
         self._keys: Keys | None = None
+        self._pools: Mapping[str, type] = {}
 
     def warm(self) -> None:
         """Import boto3, build the clients and obtain the credentials. What goes wrong, the first call says."""
@@ -155,8 +157,10 @@ class Session:
                 import boto3  # 0.15 s that neither edgectl nor the first DNS answer has to wait for
                 import botocore.session
 
+                from edge.switches.connection import Lookup, pools
                 from edge.switches.credentials import Keys
 
+                self._pools = pools(Lookup())
                 keys, core = Keys(), botocore.session.Session()
                 core.register_component("credential_provider", keys)
                 self._boto = boto3.session.Session(botocore_session=core, region_name=self.settings.region)
@@ -178,8 +182,11 @@ class Session:
             read_timeout=self.settings.read_timeout_s,
             retries={"mode": "standard", "total_max_attempts": 1},
             max_pool_connections=_POOL,
+            user_agent_extra=f"edge/{__version__}",  # CloudTrail tells who called
         )
-        return boto.client(service, config=config, endpoint_url=self.settings.endpoints.get(service))
+        client = boto.client(service, config=config, endpoint_url=self.settings.endpoints.get(service))
+        client._endpoint.http_session._pool_classes_by_scheme.update(self._pools)  # noqa: SLF001 botocore has no other way
+        return client
 
 
 def _failed(api: str, error: Exception) -> CloudError:
