@@ -5,6 +5,11 @@ BIN := .venv/bin
 DEBIAN := samba smbclient unbound bind9 bind9-dnsutils bind9-utils knot knot-dnsutils nsd gdnsd dnsperf \
   pdns-server pdns-backend-bind pdns-recursor dnsmasq-base knot-resolver zonemaster-cli iproute2 prometheus systemd \
   gcc python3-dev
+# Debian's npm does not go with a Node.js from elsewhere: only where there is none.
+DEBIAN += $(if $(shell command -v npm),,nodejs npm)
+
+# A second implementation of DynamoDB, for the stores' tests; without npm they are skipped.
+DYNALITE := dynalite@4.0.0
 
 # Installed, systemd-resolved would take /etc/resolv.conf over: it is unpacked beside the project. Without it its tests
 # are skipped.
@@ -15,7 +20,7 @@ UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && d
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
-test: debian .venv/dev-ready lint
+test: debian .venv/dev-ready .node/ready lint
 	$(BIN)/pytest --cov=edge --cov-report=term:skip-covered
 	$(BIN)/coverage report --fail-under=100 --include='edge/failover/*,edge/dns/zone.py,edge/dns/answer.py,edge/dns/encoder.py,edge/dns/guard.py,edge/dns/message.py,edge/dns/cookies.py,edge/dns/rates.py,edge/dns/site.py'
 
@@ -55,7 +60,7 @@ format: .venv/dev-ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .demo .debian build dist *.egg-info edge/dns/*.so
+	rm -rf .venv .demo .debian .node build dist *.egg-info edge/dns/*.so
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Edge needs Python 3.11 or newer: make PYTHON=/path/to/python3.11")'
@@ -68,6 +73,11 @@ clean:
 .venv/dev-ready: pyproject.toml setup.py edge/dns/_turn.c | .venv/bin/python
 	$(BIN)/pip install -q -e '.[dev]'
 	@touch $@ .venv/demo-ready
+
+.node/ready: Makefile | debian
+	@mkdir -p .node
+	@npm install --prefix .node --no-save --no-audit --no-fund --silent $(DYNALITE) && touch $@ \
+	  || echo "dynalite can't be installed: its tests are skipped"
 
 .PHONY: debian
 debian:

@@ -166,6 +166,7 @@ class Endpoints(Model):
     route53: Url | None = None
     ec2: Url | None = None
     sts: Url | None = None
+    dynamodb: Url | None = None
 
 
 class Aws(Model):

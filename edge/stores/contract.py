@@ -1,11 +1,13 @@
 """What a store is: items under keys, each with a version, and one way to write that can't overwrite what was not read.
 
     read(key)                            the item, or None
-    scan(prefix, limit)                  the items whose key begins so, highest key first
+    scan(prefix, limit)                  the items whose key begins so, highest key (by its UTF-8 bytes) first
     compare_and_set(key, value, version) writes where the stored version is still `version` (0: no item), counts it up
 
-A value is a JSON object. An item that `compare_and_set` returned survives a power cut. Every method may be called from
-any thread, and raises StoreError where the store can't be used, StoreConflictError where somebody else wrote first.
+A key is KIND/NAME, a prefix KIND/ and the beginning of a name. A value is a JSON object. An item that
+`compare_and_set` returned survives a power cut. Every method may be called from any thread, and raises StoreError where
+the store can't be used (whether a write took effect is then not known), StoreConflictError where somebody else wrote
+first.
 """
 
 from collections.abc import Mapping, Sequence

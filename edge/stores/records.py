@@ -29,6 +29,7 @@ from edge.failover.vetoes import HOUR_S
 from edge.history import Line
 from edge.stores.contract import Item, Store, Value
 
+TEST = "test/store"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DAMPED = (Cause.FAILURE, Cause.FOLLOW)
 
@@ -152,8 +153,8 @@ class Records:
 
     def test(self) -> None:
         """Write something that nobody reads: whether the store can be written at all."""
-        item = self._store.read("test")
-        self._store.compare_and_set("test", self._clock.moment(), item.version if item else 0)
+        item = self._store.read(TEST)
+        self._store.compare_and_set(TEST, self._clock.moment(), item.version if item else 0)
 
     def save_override(self, service: str, said: Override | None) -> None:
         key = f"override/{service}"

@@ -31,16 +31,19 @@ _CODES = {
     "InvalidSignatureException": Fault.DENIED,
     "OptInRequired": Fault.DENIED,
     "SignatureDoesNotMatch": Fault.DENIED,
+    "UnrecognizedClientException": Fault.DENIED,
     "UnauthorizedOperation": Fault.DENIED,
     "ExpiredToken": Fault.EXPIRED,
     "ExpiredTokenException": Fault.EXPIRED,
     "RequestExpired": Fault.EXPIRED,
     "InternalError": Fault.UNREACHABLE,
     "InternalFailure": Fault.UNREACHABLE,
+    "InternalServerError": Fault.UNREACHABLE,
     "ServiceUnavailable": Fault.UNREACHABLE,
     "Unavailable": Fault.UNREACHABLE,
     "EC2ThrottledException": Fault.THROTTLED,
     "PriorRequestNotComplete": Fault.THROTTLED,
+    "ProvisionedThroughputExceededException": Fault.THROTTLED,
     "RequestLimitExceeded": Fault.THROTTLED,
     "RequestThrottled": Fault.THROTTLED,
     "ThrottledException": Fault.THROTTLED,
@@ -49,13 +52,18 @@ _CODES = {
     "TooManyRequestsException": Fault.THROTTLED,
     "RequestInTheFuture": Fault.SKEWED,
     "RequestTimeTooSkewed": Fault.SKEWED,
+    "ConditionalCheckFailedException": Fault.CONFLICT,
     "InvalidChangeBatch": Fault.CONFLICT,
     "IncorrectInstanceState": Fault.CONFLICT,
     "Resource.AlreadyAssociated": Fault.CONFLICT,
+    "ResourceInUseException": Fault.CONFLICT,  # DynamoDB's word for a table that is there already
     "RouteAlreadyExists": Fault.CONFLICT,
     "InvalidParameterValue": Fault.CONFLICT,  # EC2's word for an address that is not where we read it, among others
 }
-"""AWS's error codes (EC2 API *Error codes*, Route 53 API *Common errors*). Any other: a request that can't work."""
+"""AWS's error codes (EC2 API *Error codes*, Route 53 API *Common errors*, DynamoDB guide *Error handling*).
+
+Any other: a request that can't work.
+"""
 
 _SKEWED = ("Signature expired", "Signature not yet current")
 """How a signature of another time is refused, under the code for wrong keys (IAM, *Troubleshoot SigV4*)."""

@@ -15,7 +15,7 @@ from edge.failover.events import Loaded
 from edge.failover.model import Assignment, Cause, Intent, Override
 from edge.history import Line
 from edge.stores.contract import Item, Store
-from edge.stores.records import Clock, Records, boot_id
+from edge.stores.records import TEST, Clock, Records, boot_id
 from edge.stores.sqlite import SqliteStore
 
 FILES = "files.fs.corp.example"
@@ -464,7 +464,7 @@ def test_the_test_writes_and_tells_when_it_can_not(tmp_path: Path, time: Time) -
     records = Records(store, time.clock())
     records.test()
     records.test()
-    kept = store.read("test")
+    kept = store.read(TEST)
     assert kept is not None
     assert kept.version == 2
     store.close()
