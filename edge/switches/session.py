@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from edge import __version__
@@ -67,6 +68,9 @@ Any other: a request that can't work.
 
 _SKEWED = ("Signature expired", "Signature not yet current")
 """How a signature of another time is refused, under the code for wrong keys (IAM, *Troubleshoot SigV4*)."""
+
+
+_SIGNED_S = 300.0  # how old a signature may be (IAM, *Signing AWS API requests*)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +223,18 @@ def _refused(api: str, response: Mapping[str, Any]) -> CloudError:
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     fallback = Fault.UNREACHABLE if status >= 500 else Fault.IMPOSSIBLE
     fault = Fault.SKEWED if any(said in message for said in _SKEWED) else _CODES.get(code, fallback)
+    if fault in (Fault.DENIED, Fault.EXPIRED) and (skew_s := _skew_s(response)) is not None:
+        return CloudError(api, Fault.SKEWED, f"{code}: {message} (AWS's clock differs from ours by {skew_s:.0f} s)")
     return CloudError(api, fault, f"{code}: {message}")
+
+
+def _skew_s(response: Mapping[str, Any]) -> float | None:
+    """How far AWS's clock is ahead of ours, where a signature of ours would be refused for it.
+
+    EC2 says RequestExpired of ended credentials and of a wrong clock alike (EC2 API, *Error codes*).
+    """
+    with suppress(KeyError, ValueError):
+        told = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
+        skew_s = told.timestamp() - time.time()
+        return skew_s if abs(skew_s) > _SIGNED_S else None
+    return None

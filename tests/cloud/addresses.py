@@ -9,8 +9,9 @@ from ipaddress import IPv4Address
 from typing import Any, cast
 
 from moto.core.responses import ActionResult, EmptyResult
-from moto.ec2.exceptions import InvalidParameterValue
+from moto.ec2.exceptions import EC2ClientError, InvalidParameterValue
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.responses import EC2Response
 
 ADDRESS_FILTERS = ("addresses.private-ip-address", "private-ip-address")
@@ -60,6 +61,23 @@ def refuse_held(holder: NetworkInterface, to: NetworkInterface, address: str, *,
         raise InvalidParameterValue(f"[{address}] assigned, but move is not allowed.")
 
 
+class LimitExceededError(EC2ClientError):
+    def __init__(self, interface: NetworkInterface, limit: int) -> None:
+        message = f"Number of private addresses will exceed limit: {interface.id} of its type may have {limit}"
+        super().__init__("PrivateIpAddressLimitExceeded", message)
+
+
+# "The number of secondary IP addresses that you can assign to an instance varies by instance type."
+# (API_AssignPrivateIpAddresses) "PrivateIpAddressLimitExceeded: You've reached the limit on the number of private IP
+# addresses that you can assign to the specified network interface for that type of instance." (EC2 API, Error codes)
+def refuse_too_many(interface: NetworkInterface, addresses: list[str]) -> None:
+    if interface.instance is None:
+        return
+    limit = INSTANCE_TYPES[interface.instance.instance_type]["NetworkInfo"]["Ipv4AddressesPerInterface"]
+    if len({*held(interface), *addresses}) > limit:
+        raise LimitExceededError(interface, limit)
+
+
 class Addresses(EC2Response):
     # "When assigning multiple IP addresses to a network interface using the command line tools or API, the
     # entire operation fails if one of the IP addresses can't be assigned." (EC2 user guide, Multiple IP
@@ -71,6 +89,7 @@ class Addresses(EC2Response):
         to = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
         for address in addresses:
             self._refuse(to, address)
+        refuse_too_many(to, addresses)
         for address in addresses:
             self._move(to, address)
         assigned = [{"PrivateIpAddress": address} for address in addresses]

@@ -8,7 +8,8 @@ has other types only is NODATA, each with the zone's SOA (RFC 2308 section 2).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from dataclasses import replace
 from itertools import count
 
 from dnslib import QTYPE, RCODE, RR, DNSHeader, DNSRecord
@@ -41,11 +42,11 @@ class VpcResolver(BaseResolver):  # type: ignore[misc]  # dnslib has no types
         return zones[max(holding, key=len)] if holding else None
 
 
-def answer(reply: DNSRecord, name: str, rtype: str, rrsets: Iterable[Rrset]) -> None:
+def answer(reply: DNSRecord, name: str, rtype: str, rrsets: Collection[Rrset]) -> None:
     matching = [rrset for rrset in rrsets if rrset.name == name and rrset.rtype == rtype]
-    for rrset in matching:
-        reply.add_answer(*records(rrset))
     if matching:
+        told = min(matching, key=lambda rrset: rrset.set_identifier)  # of a routing policy's sets, always the same one
+        reply.add_answer(*records(told, rrsets))
         return
     soa = next(rrset for rrset in rrsets if rrset.rtype == "SOA")
     reply.add_auth(*records(soa))
@@ -53,7 +54,11 @@ def answer(reply: DNSRecord, name: str, rtype: str, rrsets: Iterable[Rrset]) -> 
         reply.header.rcode = RCODE.NXDOMAIN
 
 
-def records(rrset: Rrset) -> list[RR]:
+def records(rrset: Rrset, zone: Collection[Rrset] = ()) -> list[RR]:
+    """An alias is answered with what its target has, under its own name; its target is in the same zone."""
+    if rrset.alias:
+        targets = [each for each in zone if (each.name, each.rtype) == (rrset.alias, rrset.rtype)]
+        return [rr for each in targets for rr in records(replace(each, name=rrset.name), zone)]
     text = "\n".join(f"{rrset.name} {rrset.ttl_s} IN {rrset.rtype} {value}" for value in rrset.values)
     return list(RR.fromZone(text))
 

@@ -29,7 +29,6 @@ class Elastic(EC2Response):
         [eip] = self.ec2_backend.address_by_allocation([self._get_param("AllocationId")])
         interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
         private = self._get_param("PrivateIpAddress") or interface.private_ip_address
-        self.error_on_dryrun()
         if private not in held(interface):
             raise InvalidParameterValue(f"{private} is not assigned to {interface.id}")
         elsewhere = eip.eni is not None and eip.eni is not interface
@@ -61,4 +60,13 @@ class Elastic(EC2Response):
         for eip in bound:
             eip.eni = self.ec2_backend.get_network_interface(to)
             eip.instance = eip.eni.instance
+        return answer
+
+    # When a secondary private address is unassigned from an interface, an Elastic IP address that is associated with it
+    # is disassociated too. (EC2 user guide, Secondary IP addresses)
+    def unassign_private_ip_addresses(self) -> ActionResult:
+        answer = super().unassign_private_ip_addresses()
+        interface = self.ec2_backend.get_network_interface(self._get_param("NetworkInterfaceId"))
+        for private in self._get_param("PrivateIpAddresses", []):
+            self._free(interface, private)
         return answer

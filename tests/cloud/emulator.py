@@ -19,7 +19,7 @@ from typing import Any, Self
 import boto3
 from botocore.config import Config
 
-from .script import SPARED, Call, FaultKind
+from .script import SPARED, BgpStatus, Call, FaultKind, VifState
 
 ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
@@ -126,6 +126,10 @@ class Emulator:
     def impair(self, *instances: str) -> None:
         """Let the hosts of these instances be ill: their status checks fail, and only force stops them."""
         self._edge("POST", "impair", {"instances": instances})
+
+    def line(self, vif: str, state: VifState = "available", bgp: BgpStatus = "up") -> None:
+        """Let Direct Connect tell this of a virtual interface (dxvif-...)."""
+        self._edge("POST", "vifs", {"id": vif, "state": state, "bgp": bgp})
 
     def fault(self, api: str, kind: FaultKind | str, *, times: int | None = None, skip: int = 0) -> None:
         """Let calls of `api` ("ec2:DescribeSubnets", "route53:*") fail `times` times, or until cleared.

@@ -5,12 +5,12 @@ One batch is one transaction, a DELETE is a comparison, and a change travels:
     ChangeResourceRecordSets -> the zone as the API lists it, at once
                              -> PENDING .. lag .. INSYNC -> the zone as resolvers answer it
 
-Each method stands under the sentence that it obeys. Only simple records are emulated (no alias targets, no
-routing policies): the agent writes no others.
+Each method stands under the sentence that it obeys.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -26,17 +26,40 @@ from moto.route53.responses import Route53
 
 from .script import Script
 
+# "In a group of resource record sets that have the same name and type, the value of SetIdentifier must be unique for
+# each resource record set." (API_ResourceRecordSet)
+POLICIES = {
+    "Weight": "weight",
+    "Failover": "failover",
+    "Region": "region",
+    "GeoLocation": "geo_location",
+    "MultiValueAnswer": "multi_value_answer",
+}  # with moto's names
+OTHERS = {"AliasTarget": "alias_target", "HealthCheckId": "health_check_id"} | POLICIES
+
 
 @dataclass(frozen=True, slots=True)
 class Rrset:
     name: str  # lower case, with the last dot
     rtype: str
-    ttl_s: int
+    ttl_s: int | None  # None: an alias, which has its target's
     values: tuple[str, ...]  # sorted: their order means nothing
+    set_identifier: str = ""  # simple records have none
+    others: str = "{}"  # alias target, routing policy and health check, as canonical JSON
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.name, self.rtype
+    def key(self) -> tuple[str, str, str]:
+        return self.name, self.rtype, self.set_identifier
+
+    @property
+    def policy(self) -> set[str]:
+        return POLICIES.keys() & json.loads(self.others).keys()
+
+    @property
+    def alias(self) -> str | None:
+        """The name to which an alias leads."""
+        target = json.loads(self.others).get("AliasTarget")
+        return absolute(target["DNSName"]) if target else None
 
     def __str__(self) -> str:
         return f"resource record set [name='{self.name}', type='{self.rtype}']"
@@ -96,34 +119,55 @@ class NoSuchChangeError(Route53ClientError):
         super().__init__("NoSuchChange", f"Could not find resource with ID: {change_id}")
 
 
+class VPCAssociationNotFoundError(Route53ClientError):
+    def __init__(self) -> None:
+        super().__init__("VPCAssociationNotFound", "The VPC is not associated with the hosted zone.")
+
+
 def absolute(name: str) -> str:
     return name.lower().rstrip(".") + "."
 
 
+# "If you're creating or updating an alias resource record set, omit TTL." (API_ResourceRecordSet) An alias has no
+# values either, every other set has both; and one with a routing policy has an identifier.
 def asked(rrset: Mapping[str, Any]) -> Rrset:
     """A record set as a request states it."""
-    if "TTL" not in rrset or not rrset.get("ResourceRecords"):
-        raise InvalidInput(f"only simple records with TTL and values are emulated: {dict(rrset)}")
-    values = sorted(record["Value"] for record in rrset["ResourceRecords"])
-    return Rrset(absolute(rrset["Name"]), rrset["Type"], int(rrset["TTL"]), tuple(values))
+    values = sorted(record["Value"] for record in rrset.get("ResourceRecords") or ())
+    if ("AliasTarget" in rrset) == ("TTL" in rrset) or ("AliasTarget" in rrset) == bool(values):
+        raise InvalidInput(f"expected exactly one of AliasTarget, or TTL and ResourceRecords: {dict(rrset)}")
+    if (POLICIES.keys() & rrset.keys() == set()) != ("SetIdentifier" not in rrset):
+        raise InvalidInput(f"a routing policy goes with a SetIdentifier: {dict(rrset)}")
+    ttl_s = int(rrset["TTL"]) if "TTL" in rrset else None
+    others = {name: rrset[name] for name in OTHERS if name in rrset}
+    identifier = rrset.get("SetIdentifier", "")
+    return Rrset(absolute(rrset["Name"]), rrset["Type"], ttl_s, tuple(values), identifier, _canonical(others))
 
 
 def kept(rrset: RecordSet) -> Rrset:
     """A record set as moto keeps it; its SOA has values of another shape."""
-    values = sorted(value["Value"] if isinstance(value, dict) else value for value in rrset.records)
-    return Rrset(absolute(rrset.name), str(rrset.type), int(rrset.ttl or 0), tuple(values))
+    values = sorted(value["Value"] if isinstance(value, dict) else value for value in rrset.records or ())
+    others = {name: getattr(rrset, own) for name, own in OTHERS.items() if getattr(rrset, own) is not None}
+    ttl_s = None if "AliasTarget" in others else int(rrset.ttl or 0)
+    name, identifier = absolute(rrset.name), rrset.set_identifier or ""
+    return Rrset(name, str(rrset.type), ttl_s, tuple(values), identifier, _canonical(others))
+
+
+def _canonical(others: Mapping[str, Any]) -> str:
+    return json.dumps(others, sort_keys=True)
 
 
 def to_moto(rrset: Rrset) -> RecordSet:
-    records = list(rrset.values)
-    return RecordSet(  # type: ignore[abstract]  # moto makes them the same way
-        {"Name": rrset.name, "Type": rrset.rtype, "TTL": rrset.ttl_s, "ResourceRecords": records}
-    )
+    given = {"Name": rrset.name, "Type": rrset.rtype, "TTL": rrset.ttl_s, "ResourceRecords": list(rrset.values)}
+    named = {"SetIdentifier": rrset.set_identifier} if rrset.set_identifier else {}
+    return RecordSet(given | named | json.loads(rrset.others))  # type: ignore[abstract]  # moto makes them the same way
+
+
+Zone = dict[tuple[str, str, str], Rrset]
 
 
 # "To delete a resource record set, you must specify all the same values that you specified when you created
 # it." (API_ChangeResourceRecordSets, Deleting Resource Record Sets)
-def delete(zone: dict[tuple[str, str], Rrset], stated: Rrset) -> None:
+def delete(zone: Zone, stated: Rrset) -> None:
     present = zone.get(stated.key)
     if present is None:
         raise InvalidChangeBatchError(f"Tried to delete {stated} but it was not found")
@@ -135,16 +179,31 @@ def delete(zone: dict[tuple[str, str], Rrset], stated: Rrset) -> None:
 
 
 # "CREATE: Creates a resource record set that has the specified values." It never replaces one. (API_Change)
-def create(zone: dict[tuple[str, str], Rrset], stated: Rrset) -> None:
+def create(zone: Zone, stated: Rrset) -> None:
     if stated.key in zone:
         raise InvalidChangeBatchError(f"Tried to create {stated} but it already exists")
+    refuse_beside(zone, stated)
     zone[stated.key] = stated
 
 
 # "UPSERT: If a resource record set doesn't already exist, Route 53 creates it. If a resource record set does
 # exist, Route 53 updates it with the values in the request." (API_Change)
-def upsert(zone: dict[tuple[str, str], Rrset], stated: Rrset) -> None:
+def upsert(zone: Zone, stated: Rrset) -> None:
+    refuse_beside(zone, stated)
     zone[stated.key] = stated
+
+
+# "You can't create non-failover resource record sets that have the same values for the Name and Type elements as
+# failover resource record sets", and so for each routing policy. (API_ResourceRecordSet) A name with a CNAME has no
+# other records. (Route 53 developer guide, CNAME record type; RFC 1034 section 3.6.2)
+def refuse_beside(zone: Zone, stated: Rrset) -> None:
+    for other in zone.values():
+        if other.name != stated.name or other.key == stated.key:
+            continue
+        if other.rtype == stated.rtype and other.policy != stated.policy:
+            raise InvalidChangeBatchError(f"Tried to create {stated} beside one of another routing policy")
+        if other.rtype != stated.rtype and "CNAME" in (other.rtype, stated.rtype):
+            raise InvalidChangeBatchError(f"{stated} is not permitted as it conflicts with {other}")
 
 
 ACTIONS = {"CREATE": create, "DELETE": delete, "UPSERT": upsert}
@@ -183,6 +242,26 @@ class MendedRoute53(Route53):
             raise InvalidInput("a private hosted zone needs values for VPCId and VPCRegion")
         if vpc_id not in ec2_backends[self.current_account][region].vpcs:
             raise InvalidVPCId
+
+    # "Associates an Amazon VPC with a private hosted zone": a valid one, "InvalidVPCId" else. "VPCAssociationNotFound:
+    # The specified VPC and hosted zone are not currently associated." (API_AssociateVPCWithHostedZone,
+    # API_DisassociateVPCFromHostedZone)
+    def associate_vpc_with_hosted_zone(self) -> ActionResult:
+        self._require_vpc(self._get_param("VPC.VPCId"), self._get_param("VPC.VPCRegion"))
+        super().associate_vpc_with_hosted_zone()
+        return self._unchanged()
+
+    def disassociate_vpc_from_hosted_zone(self) -> ActionResult:
+        zone = self.backend.get_hosted_zone(self._get_param("HostedZoneId"))
+        if self._get_param("VPC.VPCId") not in [vpc["vpc_id"] for vpc in zone.vpcs]:
+            raise VPCAssociationNotFoundError
+        super().disassociate_vpc_from_hosted_zone()
+        return self._unchanged()
+
+    def _unchanged(self) -> ActionResult:
+        """The records are as they were, and yet it is a change, with an id."""
+        zone = self.backend.get_hosted_zone(self._get_param("HostedZoneId"))
+        return self._submitted(ActionResult({}), zone, list(map(kept, zone.rrsets)))
 
     def change_resource_record_sets(self) -> ActionResult:
         zone = self.backend.get_hosted_zone(self._get_param("HostedZoneId"))

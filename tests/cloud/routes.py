@@ -35,12 +35,10 @@ def refuse_inside(table: RouteTable, destination: str) -> None:
 
 
 class Routes(EC2Response):
-    # "DryRun: Checks whether you have the required permissions for the action, without actually making the request."
-    # And a route table has one route for a destination: RouteAlreadyExists. (API_CreateRoute; EC2 API, Error codes)
+    # A route table has one route for a destination: RouteAlreadyExists. (EC2 API, Error codes)
     def create_route(self) -> ActionResult:
         table = self._table()
         destination = self._get_param("DestinationCidrBlock")
-        self.error_on_dryrun()
         if any(route.destination_cidr_block == destination for route in table.routes):
             raise RouteAlreadyExistsError(destination)
         refuse_inside(table, destination)
@@ -49,7 +47,6 @@ class Routes(EC2Response):
     # "The value that you provide must match the CIDR of an existing route in the table." (API_ReplaceRoute)
     def replace_route(self) -> ActionResult:
         self._table()
-        self.error_on_dryrun()
         return self._mended(super().replace_route())
 
     def _table(self) -> RouteTable:

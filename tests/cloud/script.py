@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from enum import Enum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal
 
 SPARED = "EDGESPAREDKEY0000000"  # whoever signs with this key meets no fault
 
@@ -38,13 +38,15 @@ class ApiError:
 
 # EC2 has its own words (EC2 API reference, "Error codes"), as have those that speak JSON (DynamoDB developer guide,
 # "Error handling"; "Common Errors" of Direct Connect and of Systems Manager). The others use the common ones (their
-# "Common Errors" and, for PriorRequestNotComplete, the Route 53 developer guide, "Quotas"). A clock that is wrong: "If
-# you see an error that says the signature expired ..." (IAM user guide, Troubleshoot Signature Version 4 signing).
+# "Common Errors" and, for PriorRequestNotComplete, the Route 53 developer guide, "Quotas"). A clock that is wrong: IAM
+# user guide, "Troubleshoot Signature Version 4 signing"; EC2 takes a request that is at most 15 minutes old.
+SKEW_S = 1200.0
 SIGNED_LATE = "Signature expired: 20260101T000000Z is now earlier than 20260101T001500Z (20260101T002000Z - 5 min.)"
 EC2_ERRORS = {
     FaultKind.THROTTLE: ApiError(503, "RequestLimitExceeded", "Request limit exceeded."),
     FaultKind.DENY: ApiError(403, "UnauthorizedOperation", "You are not authorized to perform this operation."),
     FaultKind.EXPIRED: ApiError(400, "RequestExpired", "Request has expired."),
+    FaultKind.SKEWED: ApiError(400, "RequestExpired", "Request has expired."),  # only the clocks tell
 }
 JSON_ERRORS = {
     FaultKind.THROTTLE: ApiError(400, "ThrottlingException", "Rate exceeded"),
@@ -95,6 +97,31 @@ class Call:
     result: str  # "ok", AWS's error code, or the kind of the fault that left it unanswered
 
 
+VifState = Literal[
+    "confirming",
+    "verifying",
+    "pending",
+    "available",
+    "down",
+    "testing",
+    "deleting",
+    "deleted",
+    "rejected",
+    "unknown",
+]
+BgpStatus = Literal["up", "down", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vif:
+    """A virtual interface of Direct Connect (API_VirtualInterface, API_BGPPeer)."""
+
+    id: str
+    state: VifState = "available"
+    bgp: BgpStatus = "up"
+    connection: str = "dxcon-fg5678gh"
+
+
 @dataclass(slots=True)
 class Script:
     route53_lag_s: float = 0.0
@@ -102,6 +129,7 @@ class Script:
     dynamodb_lag_s: float = 0.0
     stop_lag_s: float = 0.0
     impaired: set[str] = field(default_factory=set)  # instances
+    vifs: dict[str, Vif] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)

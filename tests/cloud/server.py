@@ -3,6 +3,7 @@
     GET    /_edge/state    lags, faults still to come, calls so far
     POST   /_edge/lag      {"route53_s": 0.5, "ec2_s": 2, "dynamodb_s": 1, "stop_s": 30}
     POST   /_edge/impair   {"instances": ["i-..."]}
+    POST   /_edge/vifs     {"id": "dxvif-...", "state": "down", "bgp": "down"}
     POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1, "skip": 0}
     DELETE /_edge/faults
     DELETE /_edge/calls
@@ -21,8 +22,10 @@ import socket
 import struct
 import sys
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -32,14 +35,15 @@ from moto.core.exceptions import ServiceException
 from moto.core.request import Request
 from moto.core.responses import ActionResult, BaseResponse
 from moto.core.utils import get_service_model
+from moto.directconnect.responses import DirectConnectResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.ec2.responses import EC2Response
 from moto.route53.responses import Route53
 from moto.sts.responses import TokenResponse
 
-from . import dns_face, dynamodb, ec2, route53
+from . import directconnect, dns_face, dynamodb, ec2, route53
 from .past import Past
-from .script import SPARED, ApiError, Fault, FaultKind, Script, error_of
+from .script import SKEW_S, SPARED, ApiError, Fault, FaultKind, Script, Vif, error_of
 
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(\w+)/aws4_request")
 CODE = re.compile(r'<Code>([^<]+)</Code>|"__type": ?"(?:[^"#]+#)?([^"]+)"')  # XML, JSON
@@ -77,7 +81,7 @@ class Cloud:
             answer = self._perform(asked)
             return answer, result_of(answer)
         if error := error_of(kind, service):
-            return refusal(asked, error), error.code
+            return refusal(asked, error, SKEW_S if kind is FaultKind.SKEWED else 0.0), error.code
         if kind is FaultKind.STALE:
             asked.stale = True
             return self._perform(asked), kind.value
@@ -105,6 +109,7 @@ class Cloud:
             for past in self.pasts.values():
                 past.forget()
             self.script.impaired.clear()
+            self.script.vifs.clear()
             self.script.faults.clear()
             self.script.calls.clear()
 
@@ -118,6 +123,7 @@ def build(*, stock: bool) -> Cloud:
         "route53": Route53 if stock else route53.mend(ledger),
         "ec2": EC2Response if stock else ec2.mend(pasts["ec2"], script),
         "dynamodb": DynamoHandler if stock else dynamodb.mend(pasts["dynamodb"]),
+        "directconnect": DirectConnectResponse if stock else directconnect.mend(script),
         "sts": TokenResponse,
     }
     return Cloud(script, ledger, pasts, services, nullcontext() if stock else threading.Lock())
@@ -141,9 +147,11 @@ class ScriptedError(ServiceException):
     """moto takes an exception's service from the module that defines it; this one belongs to all."""
 
 
-def refusal(asked: Any, error: ApiError) -> Answer:
+def refusal(asked: Any, error: ApiError, skew_s: float) -> Answer:
+    """`skew_s`: how far AWS's clock is ahead of the caller's."""
     wrapped = ActionResult(ScriptedError(error.code, error.message))
     _, headers, body = plain(asked.serialized(wrapped))
+    headers["date"] = formatdate(time.time() + skew_s, usegmt=True)
     return error.status, headers, body
 
 
@@ -180,6 +188,10 @@ class Switchboard:
     def post_impair(self, body: dict[str, Any]) -> None:
         with self.script.lock:
             self.script.impaired.update(body["instances"])
+
+    def post_vifs(self, body: dict[str, Any]) -> None:
+        with self.script.lock:
+            self.script.vifs[body["id"]] = Vif(**body)
 
     def delete_faults(self, _body: dict[str, Any]) -> None:
         with self.script.lock:

@@ -1,10 +1,7 @@
-"""One test for each sentence of the DynamoDB developer guide that a store relies on; stock moto fails the first two."""
+"""One test for each sentence of the DynamoDB developer guide that a store relies on."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,13 +9,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from .emulator import ROOT, Emulator
+from .emulator import Emulator
 
 HOUR_S = 3600.0
 RACERS = 6
 ROUNDS = 100
-RIGHT_IN_MOTO = {"test_a_consistent_read_shows_the_last_write", "test_a_write_that_meets_another_version_is_refused"}
-SCRIPTED = {"test_an_error_comes_in_the_services_own_words", "test_a_write_may_time_out_after_its_effect"}
 
 
 class Table:
@@ -120,12 +115,3 @@ def test_a_write_may_time_out_after_its_effect(aws: Emulator, table: Table) -> N
     with pytest.raises(ReadTimeoutError):
         table.write(0, "a", aws.client("dynamodb", read_timeout_s=1.0))
     assert table.holder() == "a"
-
-
-@pytest.mark.skipif(os.environ.get("EDGE_STOCK_MOTO") == "1", reason="it is what runs the others on stock moto")
-def test_stock_moto_fails_what_is_mended() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=no", "-p", "no:cacheprovider", __file__]
-    env = os.environ | {"EDGE_STOCK_MOTO": "1"}
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    passed = {line.split("::")[1].split("[")[0] for line in ran.stdout.splitlines() if line.startswith("PASSED")}
-    assert passed == RIGHT_IN_MOTO | SCRIPTED, ran.stdout

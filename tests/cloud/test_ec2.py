@@ -1,4 +1,4 @@
-"""One test for each sentence of the EC2 documentation that a switch relies on; stock moto fails them all."""
+"""One test for each sentence of the EC2 documentation that secondary addresses rely on."""
 
 from __future__ import annotations
 
@@ -109,6 +109,12 @@ def test_an_assignment_fails_as_a_whole_if_one_address_cannot_be_assigned(subnet
 def test_only_an_interfaces_own_secondary_address_can_be_unassigned(subnet: Subnet, address: str) -> None:
     assert subnet.unassign_refused(subnet.b, address) == "InvalidParameterValue"
     assert subnet.held() == (["10.0.1.10", VIP], ["10.0.1.11"])
+
+
+def test_an_interface_holds_as_many_addresses_as_its_instances_type_allows(subnet: Subnet) -> None:
+    subnet.assign(subnet.a, "10.0.1.101", "10.0.1.102")  # an m1.small: four
+    assert subnet.refused(subnet.a, "10.0.1.103") == "PrivateIpAddressLimitExceeded"
+    assert subnet.held()[0] == ["10.0.1.10", VIP, "10.0.1.101", "10.0.1.102"]
 
 
 def test_describes_may_show_a_move_late(aws: Emulator, subnet: Subnet) -> None:

@@ -1,25 +1,18 @@
-"""One test for each sentence of the EC2 documentation that routes, Elastic IPs, isolation and stopping rely on.
-
-The last test runs all of them on stock moto, where each one fails but those that only keep what moto has right.
-"""
+"""One test for each sentence of the EC2 documentation that routes, Elastic IPs, isolation and stopping rely on."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from .emulator import ROOT, Emulator, Layout, Seeded, SeededNode
+from .emulator import Emulator, Layout, Seeded, SeededNode
 
 HOUR_S = 3600.0
 OUTSIDE = "192.0.2.10/32"
 VIP = "10.0.1.100"
-RIGHT_IN_MOTO = {"test_a_route_that_is_missing_can_not_be_replaced"}
 
 
 class Account:
@@ -77,6 +70,40 @@ class Account:
         found: list[Any] = self.ec2.describe_instance_status(InstanceIds=[self.a.instance], **more)["InstanceStatuses"]
         return found
 
+    def seen(self, *things: str) -> tuple[Any, ...]:
+        """All that a switch could change."""
+        *tables, eip = things
+        routed = [self.routed(table) for table in tables]
+        return self.groups(), self.tags(), self.state(), routed, self.bound(eip)
+
+    def tag(self) -> None:
+        self.ec2.create_tags(Resources=[self.a.interface], Tags=[{"Key": "edge-groups", "Value": "x"}])
+
+    def let_through(self) -> None:
+        self.ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=self.a.interface, SourceDestCheck={"Value": False}
+        )
+
+    def checked(self) -> bool:
+        [eni] = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[self.a.interface])["NetworkInterfaces"]
+        return bool(eni["SourceDestCheck"])
+
+    def allocated(self) -> int:
+        return len(self.ec2.describe_addresses()["Addresses"])
+
+    def tables(self) -> int:
+        return len(self.ec2.describe_route_tables()["RouteTables"])
+
+    def all_groups(self) -> int:
+        return len(self.ec2.describe_security_groups()["SecurityGroups"])
+
+    def start(self) -> None:
+        self.ec2.start_instances(InstanceIds=[self.a.instance])
+
+    def tags(self) -> list[Any]:
+        [eni] = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[self.a.interface])["NetworkInterfaces"]
+        return list(eni["TagSet"])
+
     # --- Elastic IPs ------------------------------------------------------------------------------------------------
 
     def allocate(self) -> str:
@@ -112,17 +139,26 @@ def test_a_route_that_is_missing_can_not_be_replaced(account: Account) -> None:
     assert refused(account.replace, account.table(), account.a) == "InvalidParameterValue"
 
 
-def test_a_dry_run_creates_no_route(account: Account) -> None:
-    table = account.table()
-    assert refused(account.route, table, account.a, DryRun=True) == "DryRunOperation"
-    assert account.routed(table) == []
-
-
-def test_a_dry_run_replaces_no_route(account: Account) -> None:
-    table = account.table()
+def test_a_dry_run_has_no_effect(account: Account) -> None:
+    empty, table, eip, group = account.table(), account.table(), account.allocate(), account.group("q")
     account.route(table, account.a)
+    a, ec2 = account.a, account.ec2
+    eni: dict[str, Any] = {"NetworkInterfaceId": a.interface}
+    tag: dict[str, Any] = {"Resources": [a.interface], "Tags": [{"Key": "edge-groups", "Value": "x"}]}
+    before = account.seen(empty, table, eip)
+    assert refused(account.route, empty, a, DryRun=True) == "DryRunOperation"
     assert refused(account.replace, table, account.b, DryRun=True) == "DryRunOperation"
-    assert account.routed(table) == [(account.a.interface, "active")]
+    assert refused(ec2.create_tags, **tag, DryRun=True) == "DryRunOperation"
+    assert refused(ec2.modify_network_interface_attribute, **eni, Groups=[group], DryRun=True) == "DryRunOperation"
+    assert refused(ec2.stop_instances, InstanceIds=[a.instance], DryRun=True) == "DryRunOperation"
+    assert refused(account.associate, eip, a, DryRun=True) == "DryRunOperation"
+    assert refused(ec2.describe_instances, DryRun=True) == "DryRunOperation"
+    assert account.seen(empty, table, eip) == before
+
+
+def test_a_dry_run_tells_a_missing_permission(aws: Emulator, account: Account) -> None:
+    aws.fault("ec2:StopInstances", "deny")
+    assert refused(account.stop, DryRun=True) == "UnauthorizedOperation"
 
 
 def test_a_route_to_a_stopped_instance_is_a_blackhole(account: Account) -> None:
@@ -171,10 +207,24 @@ def test_a_stopping_instance_has_no_status_unless_all_are_asked_for(aws: Emulato
     assert status["InstanceState"]["Name"] == "stopping"
 
 
+@pytest.mark.parametrize("more", [{}, {"IncludeAllInstances": True}], ids=["running", "all"])
+def test_an_impaired_instance_is_told(aws: Emulator, account: Account, more: dict[str, Any]) -> None:
+    aws.impair(account.a.instance)
+    [status] = account.statuses(**more)
+    assert status["InstanceStatus"]["Status"] == status["SystemStatus"]["Status"] == "impaired"
+    assert status["InstanceState"]["Name"] == "running"
+
+
+def test_checks_do_not_apply_to_an_impaired_instance_that_is_stopped(aws: Emulator, account: Account) -> None:
+    aws.impair(account.a.instance)
+    account.stop(Force=True)
+    assert account.statuses() == []
+    [status] = account.statuses(IncludeAllInstances=True)
+    assert (status["InstanceState"]["Name"], status["InstanceStatus"]["Status"]) == ("stopped", "not-applicable")
+
+
 def test_an_impaired_instance_is_stopped_by_force_only(aws: Emulator, account: Account) -> None:
     aws.impair(account.a.instance)
-    [status] = account.statuses()
-    assert status["InstanceStatus"]["Status"] == "impaired"
     account.stop()
     assert account.state() == "stopping"
     account.stop(Force=True)
@@ -209,6 +259,13 @@ def test_an_elastic_ip_moves_with_its_secondary_address(account: Account) -> Non
     assert account.bound(eip) == (account.b.interface, VIP)
 
 
+def test_an_elastic_ip_leaves_with_its_secondary_address(account: Account) -> None:
+    eip = account.allocate()
+    account.associate(eip, account.a, PrivateIpAddress=VIP)
+    account.ec2.unassign_private_ip_addresses(NetworkInterfaceId=account.a.interface, PrivateIpAddresses=[VIP])
+    assert account.bound(eip)[0] is None
+
+
 def test_an_address_has_one_elastic_ip(account: Account) -> None:
     first, second = account.allocate(), account.allocate()
     account.associate(first, account.a)
@@ -225,7 +282,13 @@ def test_a_describe_may_not_show_the_last_change_yet(aws: Emulator, account: Acc
         (lambda: account.replace(table, account.b), lambda: account.routed(table), "DescribeRouteTables"),
         (lambda: account.associate(eip, account.a), lambda: account.bound(eip), "DescribeAddresses"),
         (lambda: account.set_groups(account.group("q")), account.groups, "DescribeNetworkInterfaces"),
+        (account.tag, account.tags, "DescribeNetworkInterfaces"),
+        (account.let_through, account.checked, "DescribeNetworkInterfaces"),
+        (account.allocate, account.allocated, "DescribeAddresses"),
+        (account.table, account.tables, "DescribeRouteTables"),
+        (lambda: account.group("r"), account.all_groups, "DescribeSecurityGroups"),
         (account.stop, account.state, "DescribeInstances"),
+        (account.start, lambda: len(account.statuses()), "DescribeInstanceStatus"),
     ]
     for change, show, api in changes:
         old = show()
@@ -278,16 +341,3 @@ def test_a_fault_lets_some_calls_pass_first(aws: Emulator, account: Account) -> 
     aws.fault("ec2:StopInstances", "deny", times=1, skip=1)
     account.stop()
     assert refused(account.stop) == "UnauthorizedOperation"
-
-
-@pytest.mark.skipif(os.environ.get("EDGE_STOCK_MOTO") == "1", reason="it is what runs the others on stock moto")
-def test_stock_moto_fails_each_of_these() -> None:
-    here = "tests/cloud/test_ec2_switches.py"
-    env = os.environ | {"EDGE_STOCK_MOTO": "1"}
-    command = [sys.executable, "-m", "pytest", "-q", "-rA", "--tb=no", "-p", "no:cacheprovider", here]
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
-    passed = {line.split("::")[1] for line in ran.stdout.splitlines() if line.startswith("PASSED")}
-    failed = {line.split("::")[1].split(" ")[0] for line in ran.stdout.splitlines() if line.startswith("FAILED")}
-    script = {"test_a_fault_lets_some_calls_pass_first"}  # the script is not moto's, and works beside it
-    assert passed == RIGHT_IN_MOTO | script, ran.stdout
-    assert len(failed) > len(passed)

@@ -57,6 +57,7 @@ def held(aws: Emulator, seeded: Seeded) -> list[str]:
         (FaultKind.THROTTLE, "RequestLimitExceeded", "Throttling"),
         (FaultKind.DENY, "UnauthorizedOperation", "AccessDenied"),
         (FaultKind.EXPIRED, "RequestExpired", "ExpiredToken"),
+        (FaultKind.SKEWED, "RequestExpired", "SignatureDoesNotMatch"),
         (FaultKind.PRIOR_REQUEST, "PriorRequestNotComplete", "PriorRequestNotComplete"),
     ],
 )

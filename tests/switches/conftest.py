@@ -1,6 +1,6 @@
 """One emulated AWS for the folder, and sessions that find it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -38,10 +38,3 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, st
             monkeypatch.setenv(name, value)
 
     return use
-
-
-@pytest.fixture(scope="module")
-def stock() -> Iterator[Emulator]:
-    """moto as it is: it knows aliases and routing policies, which the mended one refuses."""
-    with Emulator(stock=True) as cloud:
-        yield cloud

@@ -10,8 +10,7 @@ from edge.errors import CloudError, Fault
 from edge.failover.model import Stage
 from edge.switches import route53
 from edge.switches.contract import NewerEpochError, Plan
-from tests.cloud.emulator import Emulator
-from tests.switches.site import CHANGE, HOUR_S, NAME, NODES, REGION, Site, intent, signed_in
+from tests.switches.site import CHANGE, HOUR_S, NAME, Site, intent, signed_in
 
 A, AAAA, TXT = (f"{NAME}.", "A"), (f"{NAME}.", "AAAA"), (f"_edge.{NAME}.", "TXT")
 DUAL = {"a": ("10.0.1.10", "2001:db8::a"), "b": ("10.0.1.11",)}
@@ -149,21 +148,6 @@ def test_of_agents_that_race_for_an_epoch_one_wins(site: Site) -> None:
             site.zone(nodes).batch(intent(2, loser))
 
 
-def private_zone(stock: Emulator, reference: str) -> str:
-    made = stock.client("route53").create_hosted_zone(
-        Name="fs.corp.example",
-        CallerReference=reference,
-        HostedZoneConfig={"PrivateZone": True},
-        VPC={"VPCRegion": REGION, "VPCId": "vpc-1"},
-    )
-    return str(made["HostedZone"]["Id"]).removeprefix("/hostedzone/")
-
-
-def create(stock: Emulator, zone_id: str, record_set: dict[str, Any]) -> None:
-    batch = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": record_set}]}
-    stock.client("route53").change_resource_record_sets(HostedZoneId=zone_id, ChangeBatch=batch)
-
-
 # --- what others left in the zone -----------------------------------------------------------------------------------
 
 
@@ -253,10 +237,10 @@ FAILOVER = {"SetIdentifier": "one", "Failover": "PRIMARY", "TTL": 0, "ResourceRe
 
 
 @pytest.mark.parametrize("record_set", [ALIAS, WEIGHTED, FAILOVER], ids=["alias", "weighted", "failover"])
-def test_an_alias_or_a_routing_policy_is_refused(stock: Emulator, record_set: dict[str, Any]) -> None:
-    zone_id = private_zone(stock, str(record_set))
-    create(stock, zone_id, {"Name": NAME, "Type": "A", **record_set})
-    zone = route53.Zone(signed_in(stock), route53.Settings(zone_id, NAME, NODES))
+def test_an_alias_or_a_routing_policy_is_refused(site: Site, record_set: dict[str, Any]) -> None:
+    change = {"Action": "CREATE", "ResourceRecordSet": {"Name": NAME, "Type": "A", **record_set}}
+    site.hands.route53.change_resource_record_sets(HostedZoneId=site.seeded.zone_id, ChangeBatch={"Changes": [change]})
+    zone = site.zone()
     for read in (zone.view, lambda: zone.batch(intent(1))):
         with pytest.raises(CloudError, match="is a CNAME, an alias or has a routing policy") as refused:
             read()

@@ -7,7 +7,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,7 @@ from edge.errors import CloudError, Fault
 from edge.switches.contract import Call
 from edge.switches.session import Session, Settings
 from tests.cloud.emulator import REGION, Emulator
+from tests.cloud.line import Line
 from tests.switches.site import ASSIGN, MOVING, NAME, Site, signed_in
 
 DESCRIBE = "ec2:DescribeNetworkInterfaces"
@@ -57,6 +58,7 @@ def asked(session: Session) -> CloudError:
         ("prior_request", Fault.THROTTLED),
         ("deny", Fault.DENIED),
         ("expired", Fault.EXPIRED),
+        ("skewed", Fault.SKEWED),
         ("reset", Fault.UNREACHABLE),
     ],
 )
@@ -89,13 +91,9 @@ def test_an_endpoint_that_refuses_is_unreachable(site: Site) -> None:
 
 
 def test_an_endpoint_that_drops_packets_is_given_up(site: Site) -> None:
-    with ExitStack() as stack:
-        deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):  # a full backlog drops every further SYN
-            filler = stack.enter_context(socket.socket())
-            filler.setblocking(False)
-            filler.connect_ex(deaf.getsockname())
-        session = signed_in(site.aws, url=f"http://127.0.0.1:{deaf.getsockname()[1]}", connect_timeout_s=0.3)
+    with Line(site.aws.endpoint_url) as line:
+        line.cut()
+        session = signed_in(site.aws, url=line.url, connect_timeout_s=0.3)
         begun = time.monotonic()
         failed = asked(session)
     assert failed.fault is Fault.UNREACHABLE
