@@ -233,11 +233,12 @@ def version(console: Console) -> None:
 
 @main.command()
 @click.argument("names", nargs=-1, required=True, metavar="[SERVICE] NODE")
-@click.option("--reason", required=True, help="For the history: why.")
+@click.option("--reason", help="For the history: why. A dry run needs none.")
 @click.option("--ticket", help="For the history: where it was agreed.")
 @click.option("--pin", is_flag=True, help="It stays: no automatic switch until `release`.")
 @click.option("--force", is_flag=True, help="Also to a node that is not seen to be active; is recorded.")
 @click.option("--expect-epoch", type=click.IntRange(0), help="Refuse if another switch came before.")
+@click.option("--dry-run", is_flag=True, help="Change nothing: show each call to AWS, and the outage to expect.")
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Show each stage until all sides agree.")
 @click.option("--timeout", callback=_duration, default="2m", show_default=True, help="How long to wait.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
@@ -247,12 +248,25 @@ def promote(console: Console, /, names: tuple[str, ...], wait: bool, timeout: fl
     if len(names) > 2:
         raise click.UsageError("expected [SERVICE] NODE")
     said |= {"service": names[0] if len(names) == 2 else None, "node": names[-1]}
+    if said["dry_run"]:
+        return _foresee(console, said)
+    if said["reason"] is None:
+        raise click.UsageError("Missing option '--reason'.")
     if not yes:
         said["expect_epoch"] = _confirmed(console, said)
     answer = console.client.post("promote", **said)
     console.say(answer)
     if wait:
         _follow(console, answer["operation"], timeout)
+    return None
+
+
+def _foresee(console: Console, said: Json) -> None:
+    """Ends the program with REFUSED if the agent would refuse, or a step of the switch would stumble."""
+    answer = console.client.post("promote", LOOK_S, **{**said, "reason": said["reason"] or "a dry run"})
+    console.show(answer, tables.forecast(answer))
+    if any(step["trouble"] for step in answer["steps"]):
+        sys.exit(REFUSED)
 
 
 def _confirmed(console: Console, said: Json) -> int | None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from edge.control.api import serve_control
-from edge.control.contract import Finding
+from edge.control.contract import Finding, ForeseenStep
 from edge.failover import events as ev
 from edge.failover.model import Assignment, Mode
 from tests.control.desk import FILES, MEDIA, Bench, Side, world
@@ -248,6 +248,19 @@ async def test_promote_with_everything(edgectl: Shell) -> None:
     assert pin
     assert (pin.pinned, pin.sentence) == (True, "patch day (OPS-7)")
     assert edgectl.desk.first.live == "a"
+
+
+async def test_a_dry_run_asks_nothing_and_needs_no_reason(edgectl: Shell) -> None:
+    said = await edgectl("promote", "b", "--dry-run")
+    assert (said.code, said.err) == (0, "")
+    assert "ec2:AssignPrivateIpAddresses" in said.out
+    assert "the outage that clients see" in said.out
+    assert (await edgectl("--json", "promote", "b", "--dry-run")).json["epoch"] == 8
+    assert edgectl.desk.first.live == "a"
+    refused = await edgectl("promote", "b", "--dry-run", "--expect-epoch", "6")
+    assert (refused.code, "not 6" in refused.err) == (1, True)
+    edgectl.desk.steps = (ForeseenStep("fence", "stop", "denied", trouble=True),)
+    assert (await edgectl("promote", "b", "--dry-run")).code == 1
 
 
 async def test_promote_in_json_is_one_object_a_line(edgectl: Shell) -> None:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.agent.build import Switches
-from edge.control.contract import FINAL
+from edge.agent.forecast import foreseen
+from edge.control.contract import FINAL, ForeseenStep
 from edge.errors import RefusedError, StoreConflictError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
@@ -88,6 +89,19 @@ class Driver:
         state = self.state
         flights = (each.intent for each in (state.flight, state.owed) if each)
         return {each.node for each in (state.assignment, *flights) if each}
+
+    def foretold(self, word: ev.Promote) -> Intent:
+        """The intent that a word would open. Raises RefusedError as the machine refuses it."""
+        decision = step(self.state, word, self._around.clock.monotonic())
+        reply = next(effect for effect in decision.effects if isinstance(effect, ev.Reply))
+        if not reply.accepted or decision.state.flight is None:
+            raise RefusedError(reply.sentence)
+        return decision.state.flight.intent
+
+    def foresee(self, intent: Intent) -> tuple[ForeseenStep, ...]:
+        """What its switch would send. Reads only; blocks."""
+        runner = self._runner
+        return tuple(foreseen(step, found, runner.api) for step, found in runner.foresee(intent)) if runner else ()
 
     def rehearse(self, node: str) -> str:
         """What a switch to the node would change in AWS. Blocks; raises CloudError where it would stumble."""

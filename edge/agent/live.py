@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
@@ -23,13 +24,14 @@ from typing import Any
 
 from edge.agent import answering, answers, build, preflight
 from edge.agent.driver import Driver, Surroundings
+from edge.agent.forecast import forecast
 from edge.agent.systemd import notify
 from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.agent.zones import checked, zones
 from edge.config import Config, Service, load
 from edge.control.api import serve_control
-from edge.control.contract import Finding, ServiceSnapshot, Snapshot
+from edge.control.contract import Finding, Forecast, ServiceSnapshot, Snapshot
 from edge.control.metrics import Metrics
 from edge.control.pages import serve_http
 from edge.dns.counters import BUCKETS_S
@@ -345,6 +347,14 @@ class Live:
 
     async def say(self, service: str, word: ev.Event) -> ev.Reply:
         return await self._driver(service).say(word)
+
+    async def foresee(self, service: str, word: ev.Promote) -> Forecast:
+        driver = self._driver(service)
+        intent = driver.foretold(word)
+        configured = next(each for each in self._config.services if each.name == service)
+        loop = asyncio.get_running_loop()
+        steps = await loop.run_in_executor(self._reading_threads, driver.foresee, intent)
+        return replace(forecast(self._config, configured, intent, driver.lines), steps=steps)
 
     def _driver(self, service: str) -> Driver:
         if service not in self._drivers:

@@ -5,6 +5,7 @@ from edge.config.budget import detection_s as detection_s
 from edge.config.budget import detection_text as detection_text
 from edge.config.budget import failover_budget as failover_budget
 from edge.config.budget import fastest_probe as fastest_probe
+from edge.config.budget import switch_budget as switch_budget
 from edge.config.cautions import cautions as cautions
 from edge.config.models import Config as Config
 from edge.config.models import Node as Node

@@ -67,6 +67,11 @@ def failover_budget(service: Service, config: Config) -> tuple[Term, ...]:
     )
 
 
+def switch_budget(service: Service, config: Config) -> tuple[Term, ...]:
+    """From a promotion to its clients' right answer, at worst."""
+    return tuple(term for term in failover_budget(service, config) if term.name not in ("detect", "approve"))
+
+
 def _decide_terms(service: Service) -> Iterator[Term]:
     yield Term("decide", _COMMIT_S, f"the intent is on the disk: {duration_text(_COMMIT_S)}")
     if service.mode is not Mode.AUTO:

@@ -115,6 +115,7 @@ _PROMOTE: Mapping[str, body.Reader] = {
     "pin": body.flag,
     "force": body.flag,
     "expect_epoch": body.maybe_epoch,
+    "dry_run": body.flag,
 }
 
 
@@ -157,7 +158,10 @@ class _Api:
         sentence = f"{said['reason']} ({said['ticket']})" if said["ticket"] else said["reason"]
         who = await _who(request)
         word = ev.Promote(said["node"], who, sentence, said["force"], said["pin"], said["expect_epoch"])
-        return await self._say(self._named(said["service"]), word)
+        service = self._named(said["service"])
+        if said["dry_run"]:
+            return status.forecast(await self._desk.foresee(service, word))
+        return await self._say(service, word)
 
     async def hold(self, request: web.Request) -> Json:
         said = await _read(request, service=body.maybe_text, reason=body.text, for_s=body.maybe_seconds)

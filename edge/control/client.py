@@ -33,9 +33,9 @@ class Client:
         asked = urlencode({key: value for key, value in query.items() if value is not None})
         return self._call("GET", f"{question}?{asked}", None, timeout_s)
 
-    def post(self, word: str, **said: Any) -> Json:
+    def post(self, word: str, timeout_s: float = ANSWER_S, **said: Any) -> Json:
         body = json.dumps({key: value for key, value in said.items() if value is not None})
-        return self._call("POST", word, body, ANSWER_S)
+        return self._call("POST", word, body, timeout_s)
 
     def follow(self, operation: str, timeout_s: float) -> Iterator[Json]:
         """The lines of a switch until the one that ends it; TimeoutError when that takes longer."""

@@ -6,9 +6,9 @@ changes nothing. `Desk` is the agent as an operator meets it: questions, and wor
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-from edge.failover.events import Event, Reply
+from edge.failover.events import Event, Promote, Reply
 from edge.failover.model import State
 from edge.history import Line
 
@@ -98,6 +98,49 @@ class Finding:
     advice: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ForeseenCall:
+    """`service` is boto3's name of it, `operation` AWS's name of the call."""
+
+    service: str
+    operation: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeseenStep:
+    """`reads`: what the step reads now, or why it can't, which is `trouble`. `calls`: what it would then send."""
+
+    stage: str
+    step: str
+    reads: str
+    calls: tuple[ForeseenCall, ...] = ()
+    trouble: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A part of an outage: at worst, and in the last switch (None: not known)."""
+
+    name: str
+    worst_s: float
+    last_s: float | None
+    arithmetic: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A promotion that is not done."""
+
+    service: str
+    sentence: str
+    node: str
+    epoch: int
+    steps: tuple[ForeseenStep, ...]
+    outage: tuple[Cost, ...]
+    notes: tuple[str, ...]
+
+
 class Desk(Protocol):
     """Every method may raise WorldError; RefusedError where there is no such service or operation."""
 
@@ -105,6 +148,10 @@ class Desk(Protocol):
 
     async def say(self, service: str, word: Event) -> Reply:
         """Give the machine an operator's word (Promote, Hold, Release, Approve, Reject)."""
+        ...
+
+    async def foresee(self, service: str, word: Promote) -> Forecast:
+        """What the word would do; nothing is changed. Raises RefusedError as the word would be refused."""
         ...
 
     def monotonic(self) -> float:

@@ -5,9 +5,10 @@ Durations are named by their unit. What has no end, and what is not known, is nu
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from edge.control.contract import FINAL, ServiceSnapshot, Snapshot, ViewSnapshot
+from edge.control.contract import FINAL, Forecast, ServiceSnapshot, Snapshot, ViewSnapshot
 from edge.failover import health, verdict, vetoes
 from edge.failover.machine import durations_s
 from edge.failover.model import IN_FLIGHT, Flight, Mode, Override, Reason, Sight, State, Track
@@ -168,6 +169,12 @@ def _view(view: ViewSnapshot) -> Json:
 
 def views(seen: ServiceSnapshot) -> Json:
     return {"service": seen.state.policy.service, **_live(seen), **_agreement(seen)}
+
+
+def forecast(told: Forecast) -> Json:
+    """The answer of `promote` with `dry_run`. A worst case without end is null."""
+    costs = [{**asdict(each), "worst_s": _s(each.worst_s), "last_s": _s(each.last_s)} for each in told.outage]
+    return {"dry_run": True, **asdict(told), "outage": costs}
 
 
 def line(told: Line) -> Json:

@@ -1,7 +1,8 @@
 """The agent's answers as blocks of sentences and rows: for a terminal, a pipe and the status page alike."""
 
+import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,6 +153,44 @@ def findings(answer: Json) -> list[Block]:
 
 def _finding(finding: Json) -> tuple[str, ...]:
     return (finding["level"], finding["subject"], finding["sentence"], finding["advice"] or NONE)
+
+
+def forecast(answer: Json) -> list[Block]:
+    """What a promotion would do, in order, and how long it would be noticed."""
+    rows = tuple(row for step in answer["steps"] for row in _foreseen(step))
+    headers = ("STAGE", "STEP", "READS NOW", "CALL", "PARAMETERS")
+    costs = tuple(map(_cost, answer["outage"]))
+    return [
+        Block(f"{answer['service']}: {answer['sentence']}", (), headers, rows),
+        Block(_outage(answer["outage"]), tuple(answer["notes"]), ("PART", "LAST", "AT WORST", "BECAUSE"), costs),
+    ]
+
+
+def _foreseen(step: Json) -> Iterator[tuple[str, ...]]:
+    reads = f"FAILS: {step['reads']}" if step["trouble"] else step["reads"]
+    calls = [(f"{call['service']}:{call['operation']}", _compact(call["parameters"])) for call in step["calls"]]
+    for i, call in enumerate(calls or [("nothing" if not step["trouble"] else NONE, NONE)]):
+        yield (*((step["stage"], step["step"], reads) if i == 0 else ("", "", "")), *call)
+
+
+def _compact(parameters: Json) -> str:
+    return json.dumps(parameters, separators=(",", ":"), ensure_ascii=False)
+
+
+def _outage(costs: list[Json]) -> str:
+    worst, last = (_sum(cost[key] for cost in costs) for key in ("worst_s", "last_s"))
+    return f"the outage that clients see: {worst} at worst, {last} by the last switch"
+
+
+def _sum(seconds: Iterable[float | None]) -> str:
+    """Of the parts that are known."""
+    known = [each for each in seconds if each is not None]
+    return span(sum(known)) if known else "not known"
+
+
+def _cost(cost: Json) -> tuple[str, ...]:
+    last, worst = (NONE if cost[key] is None else span(cost[key]) for key in ("last_s", "worst_s"))
+    return (cost["name"], last, worst, cost["arithmetic"])
 
 
 def progress(line: Json, began_s: float) -> str:

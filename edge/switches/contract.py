@@ -8,7 +8,7 @@ A side is what an in-VPC client is told by one means: a view of it says which no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,6 +62,10 @@ class Step(ABC):
 
     @abstractmethod
     def plan(self, intent: Intent) -> Plan: ...
+
+    def foreseen(self, intent: Intent, before: Sequence[Call]) -> Plan:  # noqa: ARG002 for those whom it concerns
+        """The plan as it will be once the calls of the steps `before` have been made."""
+        return self.plan(intent)
 
     def applied(self, intent: Intent, answer: Mapping[str, Any]) -> None:  # noqa: B027 for those who need it
         """AWS's answer to a call of the plan, for a step that needs something of it later."""

@@ -15,19 +15,20 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from edge.errors import CloudError, Fault, StoreError
 from edge.failover.events import StageEnded
 from edge.failover.model import Intent, Reason, Stage
-from edge.switches.contract import NewerEpochError, Plan, Step
+from edge.switches.contract import Call, NewerEpochError, Plan, Step
 from edge.switches.session import Session
 
 SETTLE_S = 2.0  # describes are eventually consistent (AWS, *Eventual consistency in the EC2 API*)
 _FIRST_PAUSE_S = 0.02  # most changes are there at the first reading back
+_ORDER = list(Stage)
 _DOUBLINGS = 10  # of the first pause: far past the longest
 _TRANSIENT = (Fault.THROTTLED, Fault.UNREACHABLE, Fault.CONFLICT)
 
@@ -110,15 +111,39 @@ class Runner:
             return StageEnded(intent.epoch, stage, f"a fault in this program: {error!r}", Fault.IMPOSSIBLE)
         return StageEnded(intent.epoch, stage, "; ".join(said))
 
-    def plans(self, intent: Intent) -> list[tuple[Step, Plan]]:
-        """What is missing now, step by step: the dry run. Reads only."""
-        return [(step, step.plan(intent)) for step in self._steps if step.stage is not Stage.VERIFY]
+    def foresee(self, intent: Intent) -> Iterator[tuple[Step, Plan | CloudError]]:
+        """What a switch would send as things are now, step by step: the dry run. Reads only, each step as if the ones
+        before were done; none for verifying, which reads until everything agrees.
+        """
+        sent: list[Call] = []
+        for step in sorted(self._steps, key=lambda step: _ORDER.index(step.stage)):
+            if step.stage is Stage.VERIFY:
+                yield step, Plan("read back until all of it agrees")
+                continue
+            try:
+                plan = step.foreseen(intent, sent)
+            except CloudError as error:
+                yield step, error
+            else:
+                sent += plan.calls
+                yield step, replace(plan, calls=tuple(self._sent(plan)))
+
+    def api(self, call: Call) -> str:
+        """AWS's name of a call."""
+        return self._session.api(call)
+
+    def _sent(self, plan: Plan) -> Iterator[Call]:
+        """The calls of a plan, with the dry runs that come before several."""
+        for call in plan.calls if len(plan.calls) > 1 else ():
+            if dry := self._session.dry(call):
+                yield dry
+        yield from plan.calls
 
     def rehearse(self, intent: Intent) -> str:
         """What a switch would change; raises CloudError where reading or a dry run tells that it would stumble."""
         for step in self._steps:
             step.check()
-        planned = self.plans(intent)
+        planned = [(step, step.plan(intent)) for step in self._steps if step.stage is not Stage.VERIFY]
         for _, plan in planned:
             for call in plan.calls:
                 self._session.rehearse(call)

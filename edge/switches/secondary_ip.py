@@ -7,7 +7,7 @@ is answered: the guest has to carry it too. EC2 has no compare-and-set; the leas
 are what keeps an old agent out (docs/design.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,17 @@ class Assign(Step):
         self.within_s = within_s
 
     def plan(self, intent: Intent) -> Plan:
-        holders = self._address.holders()
+        return self._plan(intent, self._address.holders())
+
+    def foreseen(self, intent: Intent, before: Sequence[Call]) -> Plan:
+        """An address that the fence takes away has no holder then, and needs no leave to be taken."""
+        left = {
+            call.parameters["NetworkInterfaceId"] for call in before if call.method == "unassign_private_ip_addresses"
+        }
+        own = self._address.settings.interfaces
+        return self._plan(intent, tuple(node for node in self._address.holders() if own[node] not in left))
+
+    def _plan(self, intent: Intent, holders: tuple[str, ...]) -> Plan:
         settings, evidence = self._address.settings, self._address.said(holders)
         if holders == (intent.node,):
             return Plan(evidence)

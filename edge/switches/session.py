@@ -142,13 +142,20 @@ class Session:
     def rehearse(self, call: Call) -> None:
         """Ask whether AWS would take a call, without effect. One that has no dry run (AWS, *DryRun*) passes unasked."""
         with suppress(_WouldDoError):
-            if self._has_dry_run(call):
-                self.call(Call(call.service, call.method, {**call.parameters, "DryRun": True}))
+            if dry := self.dry(call):
+                self.call(dry)
 
-    def _has_dry_run(self, call: Call) -> bool:
+    def dry(self, call: Call) -> Call | None:
+        """The dry run of a call, None where AWS has none."""
         meta = self._client(call.service).meta
-        operation = meta.service_model.operation_model(meta.method_to_api_mapping[call.method])
-        return "DryRun" in operation.input_shape.members
+        operation = meta.service_model.operation_model(self.api(call))
+        there = "DryRun" in operation.input_shape.members
+        return Call(call.service, call.method, {**call.parameters, "DryRun": True}) if there else None
+
+    def api(self, call: Call) -> str:
+        """AWS's name of a call, as it stands in policies and in CloudTrail."""
+        name: str = self._client(call.service).meta.method_to_api_mapping[call.method]
+        return name
 
     def credentials_end(self) -> float | None:
         """When the credentials end, in seconds since 1970; None where they don't. Raises CloudError."""

@@ -1,21 +1,28 @@
 """The other ways and fences with the real agent: a fail-over by each, kill -9 in the middle, and the check before."""
 
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.agent.site import ADDRESS, BOTH, NAME, PATIENCE_S, ROUTE53, Site
+from edge.stores.sqlite import dump
+from tests.agent.site import ADDRESS, BOTH, NAME, PATIENCE_S, ROUTE53, SECONDARY, Site
 from tests.cloud.emulator import Emulator
 from tests.cloud.script import FaultKind
 
 ROUTED = "172.31.255.10/32"
 HANG = "60s"  # the agent must still hang when it is killed
+READING = ("Describe", "Get", "List")
 BEFORE, AFTER = FaultKind.BLACK_HOLE, FaultKind.TIMEOUT_AFTER
+
+
+Way = Callable[["Plant"], str]
 
 
 @dataclass(slots=True)
@@ -49,7 +56,7 @@ class Plant:
         [found] = self.ec2().describe_instances(InstanceIds=[self.site.seeded.a.instance])["Reservations"]
         return str(found["Instances"][0]["State"]["Name"])
 
-    def ec2(self) -> object:
+    def ec2(self) -> Any:
         return self.site.aws.client("ec2", spared=True)
 
     def agrees_on_b(self) -> None:
@@ -168,6 +175,54 @@ def test_the_check_rehearses_a_switch_and_changes_nothing(plant: Plant, way: obj
     sent = [call for call in site.aws.calls() if call.api.partition(":")[2].startswith(changing)]
     assert sent
     assert all(call.parameters.get("DryRun") for call in sent)
+
+
+def changing(plant: Plant) -> list[tuple[str, Mapping[str, Any]]]:
+    """What AWS was asked that was no reading, dry runs among it."""
+    calls = [call for call in plant.site.aws.calls() if not call.api.partition(":")[2].startswith(READING)]
+    return [(call.api, plain(call.parameters)) for call in calls]
+
+
+def plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    """As both tell it: without the process that spoke, and what is false by default."""
+    said = json.loads(re.sub(r"pid \d+", "pid", json.dumps(parameters)).replace("/hostedzone/", ""))
+    return {key.removesuffix("Id") if key == "Id" else key: value for key, value in said.items() if value is not False}
+
+
+@pytest.mark.parametrize("way", [routed, public, lambda _: BOTH])
+def test_a_dry_run_changes_nothing_and_tells_exactly_what_is_then_sent(plant: Plant, way: Way) -> None:
+    if "secondary_ip" in way(plant):
+        eni = plant.site.seeded.a.interface
+        plant.ec2().assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=[SECONDARY])
+        plant.site.serve("secondary")
+    site = content(plant, way(plant))
+    kept, status = dump(site.home / "state" / "edge.sqlite"), site.status()
+    site.aws.forget_calls()
+    told = site.edgectl("--json", "promote", "b", "--dry-run")
+    assert told.returncode == 0, told.stderr
+    assert not changing(plant)
+    assert site.answer() == site.in_vpc() == (ADDRESS["a"],)
+    forecast = json.loads(told.stdout)
+    assert forecast["epoch"] == status["epoch"] + 1
+    assert dump(site.home / "state" / "edge.sqlite") == kept
+    assert site.edgectl("promote", "b", "--reason", "a dry run", "--yes").returncode == 0
+    calls = [call for step in forecast["steps"] for call in step["calls"]]
+    assert changing(plant) == [(f"{c['service']}:{c['operation']}", plain(c["parameters"])) for c in calls]
+    back = json.loads(site.edgectl("--json", "promote", "a", "--dry-run").stdout)
+    assert {cost["name"] for cost in back["outage"] if cost["last_s"] is not None} >= {"decide", "publish"}
+
+
+def test_a_dry_run_of_what_would_be_refused_is_refused(plant: Plant) -> None:
+    site = content(plant, public(plant))
+    for words, said in (
+        (("a",), "a is live already"),
+        (("b", "--expect-epoch", "9"), "not 9: something was switched since you looked"),
+    ):
+        refused = site.edgectl("promote", *words, "--dry-run")
+        assert (refused.returncode, said in refused.stderr) == (1, True)
+    site.aws.fault("route53:*", FaultKind.DENY)
+    stumbles = site.edgectl("promote", "b", "--dry-run")
+    assert (stumbles.returncode, "FAILS: " in stumbles.stdout, "denied" in stumbles.stdout) == (1, True, True)
 
 
 @pytest.mark.parametrize(

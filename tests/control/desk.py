@@ -1,19 +1,37 @@
 """A desk over worlds (tests.failover.world): the real machine, a shell that obeys, a clock that the test moves."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from edge.control.contract import FINAL, Finding, ServiceSnapshot, Snapshot, ViewSnapshot
+from edge.control.contract import (
+    FINAL,
+    Cost,
+    Finding,
+    Forecast,
+    ForeseenCall,
+    ForeseenStep,
+    ServiceSnapshot,
+    Snapshot,
+    ViewSnapshot,
+)
 from edge.dns.counters import Tally, total
 from edge.errors import RefusedError, StoreError
 from edge.failover import events as ev
+from edge.failover.machine import step
 from edge.failover.model import Assignment, State
 from edge.history import Line
 from tests.failover.world import POLICY, World
 
 WALL_S = 1_700_000_000.0  # what the wall clock shows when the world's shows 0
 ADDRESSES = {"a": ("10.0.1.10",), "b": ("10.0.2.10",)}
+CALL = ForeseenCall("ec2", "AssignPrivateIpAddresses", {"PrivateIpAddresses": ["10.0.1.100"]})
+STEPS = (
+    ForeseenStep("move", "assign", "10.0.1.100 is on a", (CALL,)),
+    ForeseenStep("verify", "route53-insync", "read back"),
+)
+COSTS = (Cost("fence", 9.0, 0.5, "so"), Cost("approve", math.inf, None, "a person"))
 FILES, MEDIA = "files.fs.corp.example", "media.fs.corp.example"
 
 
@@ -40,6 +58,7 @@ class Bench:
         self.lines: list[Line] = []
         self.sides: list[Side] = []
         self.findings: list[Finding] = []
+        self.steps: tuple[ForeseenStep, ...] = STEPS
         self.store_up = True
         self.dns_ready = True
         self.reload_ok = True
@@ -103,6 +122,13 @@ class Bench:
         reply = self.worlds[service].says(word)
         self.hears_news()
         return reply
+
+    async def foresee(self, service: str, word: ev.Promote) -> Forecast:
+        opened = step(self.worlds[service].state, word, self.first.now)
+        reply = next(each for each in opened.effects if isinstance(each, ev.Reply))
+        if not reply.accepted or reply.epoch is None:
+            raise RefusedError(reply.sentence)
+        return Forecast(service, f"would promote {word.node}", word.node, reply.epoch, self.steps, COSTS, ("a note",))
 
     def monotonic(self) -> float:
         return self.first.now

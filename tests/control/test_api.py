@@ -139,6 +139,18 @@ async def test_promote_is_refused_with_the_reason(served: Served, http: aiohttp.
     assert served.desk.first.state.assignment == Assignment("a", 7)
 
 
+async def test_a_dry_run_changes_nothing_and_is_refused_as_the_word_would_be(
+    served: Served, http: aiohttp.ClientSession
+) -> None:
+    before = served.desk.first.state
+    told = await post(http, "promote", node="b", reason="x", dry_run=True)
+    assert (told["dry_run"], told["service"], told["node"], told["epoch"]) == (True, FILES, "b", 8)
+    assert told["steps"][0]["calls"][0]["operation"] == "AssignPrivateIpAddresses"
+    assert [cost["worst_s"] for cost in told["outage"]] == [9.0, None]
+    assert "a is live already" in (await post(http, "promote", 409, node="a", reason="x", dry_run=True))["error"]
+    assert served.desk.first.state == before
+
+
 async def test_force_is_what_makes_a_dead_node_live(served: Served, http: aiohttp.ClientSession) -> None:
     served.desk.first.sees["b"] = Shown.REFUSED
     served.desk.first.passes(10)

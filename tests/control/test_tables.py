@@ -1,11 +1,12 @@
 """What people read. The answers are the real ones, of worlds in which something happened."""
 
 from edge.control import status, tables
+from edge.control.contract import Forecast, ForeseenStep
 from edge.control.tables import Block, plain
 from edge.errors import Fault
 from edge.failover import events as ev
 from edge.failover.model import Assignment, Mode, Stage
-from tests.control.desk import FILES, WALL_S, Bench, Side, world
+from tests.control.desk import CALL, COSTS, FILES, STEPS, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
 
 
@@ -109,6 +110,31 @@ def test_history() -> None:
     assert opened[1:5] == (FILES, "opened", "8", "kim")
     assert opened[0].startswith("2023-11-1")
     assert next(row for row in block.rows if row[2] == "reason")[3:5] == ("-", "-")
+
+
+def test_a_dry_run() -> None:
+    told = Forecast(FILES, "would promote b", "b", 8, STEPS, COSTS, ("a note",))
+    steps, outage = tables.forecast(status.forecast(told))
+    assert steps.title == f"{FILES}: would promote b"
+    parameters = '{"PrivateIpAddresses":["10.0.1.100"]}'
+    assert steps.rows == (
+        ("move", "assign", "10.0.1.100 is on a", "ec2:AssignPrivateIpAddresses", parameters),
+        ("verify", "route53-insync", "read back", "nothing", "-"),
+    )
+    assert outage.title == "the outage that clients see: 9.0 s at worst, 0.5 s by the last switch"
+    assert outage.lines == ("a note",)
+    assert outage.rows == (("fence", "0.5 s", "9.0 s", "so"), ("approve", "-", "-", "a person"))
+
+
+def test_a_dry_run_that_would_stumble() -> None:
+    failed = (
+        ForeseenStep("fence", "stop", "denied", trouble=True),
+        ForeseenStep("move", "assign", "read", (CALL, CALL)),
+    )
+    steps, outage = tables.forecast(status.forecast(Forecast(FILES, "would", "b", 8, failed, (), ())))
+    assert steps.rows[0] == ("fence", "stop", "FAILS: denied", "-", "-")
+    assert [row[:3] for row in steps.rows[1:]] == [("move", "assign", "read"), ("", "", "")]
+    assert "not known at worst" in outage.title
 
 
 def test_progress_counts_from_the_first_line() -> None:

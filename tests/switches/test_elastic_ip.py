@@ -94,5 +94,5 @@ def test_an_allocation_that_is_not_there_is_told(site: Site) -> None:
 def test_reading_writes_nothing(site: Site) -> None:
     eip = site.allocated()
     site.elastic(eip).view()
-    site.runner(Associate(site.elastic(eip))).plans(intent(1))
+    list(site.runner(Associate(site.elastic(eip))).foresee(intent(1)))
     assert not site.mutations()

@@ -61,7 +61,7 @@ def test_reading_writes_nothing(site: Site) -> None:
     zone = site.zone()
     zone.view()
     zone.batch(intent(1))
-    site.runner().plans(intent(1))
+    list(site.runner().foresee(intent(1)))
     assert not site.mutations()
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from edge.errors import Fault, StoreConflictError, StoreError
+from edge.errors import CloudError, Fault, StoreConflictError, StoreError
 from edge.failover.model import Intent, Reason, Stage
-from edge.switches import route53, secondary_ip
+from edge.switches import isolate, route53, secondary_ip
 from edge.switches.contract import Call, Plan, Step
 from edge.switches.runner import SETTLE_S, Pace
 from tests.switches.site import ASSIGN, CHANGE, HOUR_S, MOVING, NAME, UNASSIGN, Site, intent, signed_in
@@ -335,10 +335,40 @@ def test_a_fault_in_this_program_ends_the_stage_too(site: Site) -> None:
 
 
 def test_a_dry_run_says_what_is_missing(site: Site) -> None:
-    planned = {step.name: len(plan.calls) for step, plan in site.runner().plans(intent(1))}
-    assert planned == {"unassign": 1, "assign": 1, "route53": 1}
+    planned = {step.name: plan for step, plan in site.runner().foresee(intent(1))}
+    assert list(planned) == ["unassign", "assign", "route53", "secondary-address", "route53-insync"]
+    assert [len(plan.calls) for plan in planned.values() if isinstance(plan, Plan)] == [1, 1, 1, 0, 0]
     assert not site.mutations()
     assert not site.journal.lines
+
+
+def test_a_dry_run_says_exactly_what_is_then_sent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address that the fence takes away has no holder when the move comes, though it has one now."""
+    tables, settings = site.tables(2), site.quarantine()
+    fence, rejoin = isolate.Isolate(site.session, settings), isolate.Rejoin(site.session, settings)
+    runner = site.runner(*site.steps(), fence, rejoin, site.lay(*tables))
+    found = [plan for _, plan in runner.foresee(intent(1))]
+    sent: list[Call] = []
+    call = site.session.call
+
+    def heard(each: Call) -> object:
+        if not each.method.startswith(("describe", "get", "list")):
+            sent.append(each)
+        return call(each)
+
+    monkeypatch.setattr(site.session, "call", heard)
+    for stage in Stage:
+        assert runner.run(intent(1), stage).fault is None
+    assert sent == [each for plan in found if isinstance(plan, Plan) for each in plan.calls]
+    assert {each.parameters.get("DryRun") for each in sent} == {None, True}
+
+
+def test_a_dry_run_goes_on_past_a_step_that_can_not_be_read(site: Site) -> None:
+    site.aws.fault("ec2:*", "deny")
+    found = {step.name: plan for step, plan in site.runner().foresee(intent(1))}
+    assert isinstance(found["assign"], CloudError)
+    assert isinstance(found["route53"], Plan)
+    assert found["route53"].calls
 
 
 def test_the_target_that_holds_the_address_is_not_fenced(site: Site) -> None:

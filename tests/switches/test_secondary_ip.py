@@ -47,7 +47,7 @@ def test_where_the_target_holds_it_there_is_nothing_to_do(site: Site, stage: Sta
 
 def test_reading_writes_nothing(site: Site) -> None:
     site.address().view()
-    site.runner().plans(intent(1))
+    list(site.runner().foresee(intent(1)))
     assert not site.mutations()
 
 

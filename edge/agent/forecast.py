@@ -1,0 +1,45 @@
+"""What a promotion would do, and how long clients would notice it: told beforehand, from reading alone."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from edge.config import Config, FenceKind, Service, Term, switch_budget
+from edge.control.contract import Cost, Forecast, ForeseenCall, ForeseenStep
+from edge.errors import CloudError
+from edge.failover.model import Intent
+from edge.history import Line
+from edge.switches.contract import Call, Plan, Step
+
+_MOVES = frozenset({"rejoin", "move", "route", "public"})  # what of the budget is spent in the stage `move`
+
+
+def forecast(config: Config, service: Service, intent: Intent, lines: Sequence[Line]) -> Forecast:
+    """All but the steps, which AWS has to be read for."""
+    sentence = f"would promote {intent.node} at epoch {intent.epoch}; nothing is changed by asking"
+    outage = tuple(_costs(switch_budget(service, config), lines))
+    return Forecast(service.name, sentence, intent.node, intent.epoch, (), outage, tuple(_notes(service, intent)))
+
+
+def foreseen(step: Step, found: Plan | CloudError, api: Callable[[Call], str]) -> ForeseenStep:
+    if isinstance(found, CloudError):
+        return ForeseenStep(step.stage.value, step.name, str(found), trouble=True)
+    calls = tuple(ForeseenCall(call.service, api(call), call.parameters) for call in found.calls)
+    return ForeseenStep(step.stage.value, step.name, found.evidence, calls)
+
+
+def _costs(budget: Sequence[Term], lines: Sequence[Line]) -> Iterator[Cost]:
+    """Each term at worst, and as long as its stage took in the last switch that was told of to its end."""
+    took = dict(next((line.took_s for line in reversed(lines) if line.kind == "agreed" and line.took_s), {}))
+    for term in budget:
+        stage = "move" if term.name in _MOVES else term.name
+        yield Cost(term.name, term.seconds, took.pop(stage, None), term.arithmetic)
+
+
+def _notes(service: Service, intent: Intent) -> Iterator[str]:
+    fenced, left = service.fence.kind is not FenceKind.NONE, " and ".join(intent.outgoing)
+    if left and fenced:
+        yield f"it begins for clients when {left} is fenced: what they have open there is cut"
+    elif left and service.switch.moves:
+        yield f"it begins for clients when the address leaves {left}: what they have open through it is cut"
+    elif left:
+        yield f"{left} goes on serving those who are connected to it; who asks anew is sent to {intent.node}"
+    yield "a Windows client gives a dead session up after as much as 60 s, and asks for the name again only then"
