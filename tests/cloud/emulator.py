@@ -118,8 +118,8 @@ class Emulator:
         )
 
     def lag(self, **lags_s: float) -> None:
-        """How long changes stay unseen, also those not seen yet: `route53_s`, `ec2_s`, `dynamodb_s`. `stop_s`: how long
-        a stop takes.
+        """How long changes stay unseen, also those not seen yet: `route53_s`, `ec2_s`, `dynamodb_s`, `ssm_s`. How long
+        things take: `stop_s` a stop, `delivery_s` a command's way to its instance, `run_s` its document there.
         """
         self._edge("POST", "lag", lags_s)
 
@@ -130,6 +130,19 @@ class Emulator:
     def line(self, vif: str, state: VifState = "available", bgp: BgpStatus = "up") -> None:
         """Let Direct Connect tell this of a virtual interface (dxvif-...)."""
         self._edge("POST", "vifs", {"id": vif, "state": state, "bgp": bgp})
+
+    def agent(self, *instances: str, ping: str = "Online", platform: str = "Linux") -> None:
+        """Let the instances be managed by Systems Manager; without this they aren't."""
+        self._edge("POST", "agents", dict.fromkeys(instances, (ping, platform)))
+
+    def outcome(self, document: str, details: str = "Success", output: str = "", *, times: int | None = None) -> None:
+        """How the document ends, in the words of StatusDetails, the next `times` times."""
+        outcome = {"document": document, "details": details, "output": output, "times": times}
+        self._edge("POST", "outcomes", outcome)
+
+    def ran(self) -> list[tuple[str, str, dict[str, str]]]:
+        """What the instances' agents have run: instance, document, parameters."""
+        return [(instance, document, given) for instance, document, given in self._edge("GET", "state")["ran"]]
 
     def fault(self, api: str, kind: FaultKind | str, *, times: int | None = None, skip: int = 0) -> None:
         """Let calls of `api` ("ec2:DescribeSubnets", "route53:*") fail `times` times, or until cleared.

@@ -26,7 +26,9 @@ class FaultKind(Enum):
     BLACK_HOLE = "black_hole"  # take the request, do nothing, never answer
     RESET = "reset"  # take the request, do nothing, break the connection
     TIMEOUT_AFTER = "timeout_after"  # do what is asked, then never answer
-    STALE = "stale"  # an EC2 describe, or a DynamoDB read without consistency, that does not show the last change yet
+    STALE = (
+        "stale"  # an EC2 describe, a list of commands or a DynamoDB read without consistency: without the last change
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +125,36 @@ class Vif:
 
 
 @dataclass(slots=True)
+class Outcome:
+    """How a document ends: the words of StatusDetails, and what it printed."""
+
+    document: str
+    details: str = "Success"
+    output: str = ""
+    times: int | None = None  # None: until the next reset
+
+    def take(self, document: str) -> bool:
+        if self.document != document or self.times == 0:
+            return False
+        if self.times is not None:
+            self.times -= 1
+        return True
+
+
+@dataclass(slots=True)
 class Script:
     route53_lag_s: float = 0.0
     ec2_lag_s: float = 0.0
     dynamodb_lag_s: float = 0.0
     stop_lag_s: float = 0.0
+    ssm_lag_s: float = 0.0  # until a command that was sent is listed
+    delivery_lag_s: float = 0.0  # until it is at the instance
+    run_lag_s: float = 0.0  # how long it runs there
     impaired: set[str] = field(default_factory=set)  # instances
     vifs: dict[str, Vif] = field(default_factory=dict)
+    agents: dict[str, tuple[str, str]] = field(default_factory=dict)  # of managed instances: ping status and platform
+    outcomes: list[Outcome] = field(default_factory=list)
+    ran: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)  # instance, document, parameters
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -137,6 +162,16 @@ class Script:
     def fault_for(self, api: str) -> FaultKind | None:
         with self.lock:
             return next((fault.kind for fault in self.faults if fault.take(api)), None)
+
+    def clear(self) -> None:
+        known = (self.impaired, self.vifs, self.agents, self.outcomes, self.ran, self.faults, self.calls)
+        for scripted in known:
+            scripted.clear()
+
+    def outcome_of(self, document: str) -> Outcome:
+        """Of those that were scripted, the newest."""
+        scripted = (each for each in reversed(self.outcomes) if each.take(document))
+        return next(scripted, Outcome(document, output=f"{document} was run"))
 
     def record(self, api: str, parameters: dict[str, Any], result: str) -> None:
         with self.lock:

@@ -1,9 +1,11 @@
 """One process: moto over HTTP, the DNS face, and the switchboard `/_edge/` that scripts both.
 
     GET    /_edge/state    lags, faults still to come, calls so far
-    POST   /_edge/lag      {"route53_s": 0.5, "ec2_s": 2, "dynamodb_s": 1, "stop_s": 30}
+    POST   /_edge/lag      {"route53_s": 0.5, "ec2_s": 2, "dynamodb_s": 1, "stop_s": 30, "ssm_s": 1, "run_s": 5, ...}
     POST   /_edge/impair   {"instances": ["i-..."]}
     POST   /_edge/vifs     {"id": "dxvif-...", "state": "down", "bgp": "down"}
+    POST   /_edge/agents   {"i-...": ["Online", "Linux"]}
+    POST   /_edge/outcomes {"document": "Take", "details": "Failed", "output": "busy", "times": 1}
     POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1, "skip": 0}
     DELETE /_edge/faults
     DELETE /_edge/calls
@@ -41,9 +43,9 @@ from moto.ec2.responses import EC2Response
 from moto.route53.responses import Route53
 from moto.sts.responses import TokenResponse
 
-from . import directconnect, dns_face, dynamodb, ec2, route53
+from . import directconnect, dns_face, dynamodb, ec2, route53, ssm
 from .past import Past
-from .script import SKEW_S, SPARED, ApiError, Fault, FaultKind, Script, Vif, error_of
+from .script import SKEW_S, SPARED, ApiError, Fault, FaultKind, Outcome, Script, Vif, error_of
 
 SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(\w+)/aws4_request")
 CODE = re.compile(r'<Code>([^<]+)</Code>|"__type": ?"(?:[^"#]+#)?([^"]+)"')  # XML, JSON
@@ -56,6 +58,7 @@ Answer = tuple[int, dict[str, str], bytes]
 class Cloud:
     script: Script
     ledger: route53.Ledger
+    commands: ssm.Commands
     pasts: dict[str, Past]  # by service
     services: dict[str, type[BaseResponse]]
     # moto keeps plain dictionaries that its threads race for, where AWS decides one call after the other: "conditional
@@ -96,37 +99,37 @@ class Cloud:
     def set_lag(self, **lags_s: float) -> None:
         with self.lock:
             self.ledger.settle()
+            self.commands.settle()
             for past in self.pasts.values():
                 past.settle()
             for name, lag_s in lags_s.items():
                 setattr(self.script, f"{name.removesuffix('_s')}_lag_s", lag_s)
 
     def reset(self) -> None:
-        self.set_lag(route53_s=0, ec2_s=0, dynamodb_s=0, stop_s=0)
+        self.set_lag(route53_s=0, ec2_s=0, dynamodb_s=0, stop_s=0, ssm_s=0, delivery_s=0, run_s=0)
         with self.lock, self.script.lock:
             BackendDict.reset()
             self.ledger.changes.clear()
             for past in self.pasts.values():
                 past.forget()
-            self.script.impaired.clear()
-            self.script.vifs.clear()
-            self.script.faults.clear()
-            self.script.calls.clear()
+            self.commands.invocations.clear()
+            self.script.clear()
 
 
 def build(*, stock: bool) -> Cloud:
     """The emulator; `stock` leaves the mends off, to show what they are for."""
     script = Script()
-    ledger = route53.Ledger(script)
+    ledger, commands = route53.Ledger(script), ssm.Commands(script)
     pasts = {"ec2": Past(lambda: script.ec2_lag_s), "dynamodb": Past(lambda: script.dynamodb_lag_s)}
     services: dict[str, type[BaseResponse]] = {
         "route53": Route53 if stock else route53.mend(ledger),
         "ec2": EC2Response if stock else ec2.mend(pasts["ec2"], script),
         "dynamodb": DynamoHandler if stock else dynamodb.mend(pasts["dynamodb"]),
         "directconnect": DirectConnectResponse if stock else directconnect.mend(script),
+        "ssm": ssm.StockSSM if stock else ssm.mend(commands),
         "sts": TokenResponse,
     }
-    return Cloud(script, ledger, pasts, services, nullcontext() if stock else threading.Lock())
+    return Cloud(script, ledger, commands, pasts, services, nullcontext() if stock else threading.Lock())
 
 
 def signed_for(request: Request) -> str:
@@ -169,13 +172,15 @@ class Switchboard:
         self.script = cloud.script
 
     def get_state(self, _body: dict[str, Any]) -> dict[str, Any]:
-        with self.script.lock:
+        with self.cloud.lock, self.script.lock:
+            self.cloud.commands.settle()
             return {
                 "lag": {"route53_s": self.script.route53_lag_s, "ec2_s": self.script.ec2_lag_s},
                 "faults": [
                     asdict(fault) | {"kind": fault.kind.value} for fault in self.script.faults if fault.times != 0
                 ],
                 "calls": [asdict(call) for call in self.script.calls],
+                "ran": self.script.ran,
             }
 
     def post_lag(self, body: dict[str, Any]) -> None:
@@ -192,6 +197,15 @@ class Switchboard:
     def post_vifs(self, body: dict[str, Any]) -> None:
         with self.script.lock:
             self.script.vifs[body["id"]] = Vif(**body)
+
+    def post_agents(self, body: dict[str, Any]) -> None:
+        with self.cloud.lock:
+            self.cloud.commands.settle()
+            self.script.agents.update({instance: (ping, platform) for instance, (ping, platform) in body.items()})
+
+    def post_outcomes(self, body: dict[str, Any]) -> None:
+        with self.cloud.lock:
+            self.script.outcomes.append(Outcome(**body))
 
     def delete_faults(self, _body: dict[str, Any]) -> None:
         with self.script.lock:
@@ -259,7 +273,7 @@ class Server(ThreadingHTTPServer):
 
 def warm() -> None:
     """Have botocore read its models now, not within the first caller's time-out."""
-    for service in ("route53", "ec2", "sts", "dynamodb"):
+    for service in ("route53", "ec2", "sts", "dynamodb", "ssm"):
         get_service_model(service)
 
 
