@@ -435,6 +435,7 @@ ONE_MISTAKE = [
         '  zone_id = "Z0123456789EXAMPLE"\n  resolver = ["10.0.1.2:53", "10.0.1.2:53"]',
         'service[0].switch.route53.resolver: "10.0.1.2:53" is listed twice',
     ),
+    ('answer = "secondary"', 'answer = "secondary"\ndrift = "mend"', 'service[0].drift: found "mend"; known here: al'),
     ('[aws]\nregion = "ap-northeast-1"', "", "aws: missing: service[0].switch needs [aws] with the region"),
     (
         "[aws]",
@@ -549,6 +550,14 @@ def test_a_node_that_is_stopped_has_an_instance(problems: Problems) -> None:
     assert found == [f'service[0].node[{j}].instance: missing: the fence "stop" needs the instance' for j in (0, 1)]
 
 
+@pytest.mark.parametrize("word", ["repair", "adopt"])
+def test_a_drift_is_answered_only_where_something_of_aws_is_read(problems: Problems, word: str) -> None:
+    text = without_secondary(('name = "files.fs.corp.example"', f'name = "files.fs.corp.example"\ndrift = "{word}"'))
+    bare = text.replace('  [service.switch.route53]\n  zone_id = "Z0123456789EXAMPLE"\n', "")
+    [problem] = problems(bare.replace('  [service.fence]\n  kind = "unassign"\n', ""))
+    assert problem.startswith(f'service[0].drift: "{word}" needs a [service.switch.')
+
+
 def test_a_fence_alone_needs_aws(problems: Problems) -> None:
     route53 = '  [service.switch.route53]\n  zone_id = "Z0123456789EXAMPLE"\n'
     text = without_secondary((route53, ""), ('kind = "unassign"', ISOLATE), ('[aws]\nregion = "ap-northeast-1"', ""))
@@ -634,6 +643,12 @@ def test_two_nodes_are_two_instances(problems: Problems) -> None:
     """A fence would stop the target."""
     text = RIGHT.replace("interface =", 'instance = "i-0123456789abcdef0"\n  interface =')
     assert problems(text) == ['service[0].node[1].instance: "i-0123456789abcdef0" is also node "a"\'s']
+
+
+def test_repairing_what_a_cluster_manager_changes_is_warned_of(read: Read) -> None:
+    name, fought = 'name = "files.fs.corp.example"', 'drift = "repair"\nauthority = "cluster"'
+    config = read(changed((name, f"{name}\n{fought}")))
+    assert any(caution.startswith('service[0].drift: "repair": what the cluster') for caution in cautions(config))
 
 
 def test_who_leaves_the_data_to_a_cluster_manager_needs_no_fence(read: Read) -> None:

@@ -30,6 +30,8 @@ def policy(config: Config, service: Service) -> Policy:
         authority=service.authority,
         on_outage=service.on_aws_outage,
         fence_required=service.fence.required,
+        on_drift=service.drift,
+        drift_per_hour=service.drift_per_hour,
         vantage=config.agent.name,
         lease_margin_s=0.0,
     )

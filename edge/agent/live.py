@@ -26,7 +26,7 @@ from edge.agent import answering, answers, build, preflight
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.forecast import forecast
 from edge.agent.systemd import notify
-from edge.agent.views import Views
+from edge.agent.views import Views, pointing
 from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.agent.zones import checked, zones
 from edge.config import Config, Service, load
@@ -39,6 +39,7 @@ from edge.dns.guard import Policy as DnsPolicy
 from edge.errors import CloudError, ConfigError, ControlError, RefusedError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
+from edge.failover.drift import READINGS
 from edge.failover.model import Assignment, Cause, Observation, Sight
 from edge.history import Line
 from edge.probes.loop import Prober, observe
@@ -46,6 +47,7 @@ from edge.switches.session import Session
 
 TICK_S = 1.0
 VIEWS_S = 30.0  # without AWS only our own answer is read
+DOUBT_S = 5.0  # EC2's describes are old for a second or two (AWS, *Eventual consistency in the EC2 API*)
 WARM_S = 5.0  # credentials that hang must not keep the probes from starting
 ACTING_THREADS = 64  # one a service that switches: nobody waits for another's; threads are made as they are needed
 READING_THREADS = 32
@@ -284,7 +286,10 @@ class Live:
                 await asyncio.wait_for(self._look_again.wait(), self._views_s())
 
     def _views_s(self) -> float:
-        return self._config.aws.views_interval_s if self._config.aws else VIEWS_S
+        """What was read once, and is not yet believed, is soon read again."""
+        usual_s = self._config.aws.views_interval_s if self._config.aws else VIEWS_S
+        doubted = any(d.state.drift and d.state.drift.times < READINGS for d in self._drivers.values())
+        return min(usual_s, DOUBT_S) if doubted else usual_s
 
     # --- reload -------------------------------------------------------------------------------------------------------
 
@@ -373,8 +378,16 @@ class Live:
         async with self._looking:
             for service in self._config.services:
                 if driver := self._drivers.get(service.name):  # a reload may take one out meanwhile
-                    await self._views.look(service.name, self._sides(service), driver.live, self.monotonic())
+                    await self._look_at(service, driver)
             await self._look_at_credentials()
+
+    async def _look_at(self, service: Service, driver: Driver) -> None:
+        """All views; of AWS's sides the machine is told what they said of the assignment that was live before."""
+        live, ours = driver.live(), {side.name for side in driver.sides}
+        reads = await self._views.look(service.name, self._sides(service), driver.live, self.monotonic())
+        if live and ours and self._drivers.get(service.name) is driver:
+            sides = tuple(pointing(each) for each in reads if each.name in ours)
+            driver.post(ev.SidesRead(live.epoch, sides))
 
     def _sides(self, service: Service) -> list[Any]:
         return [*answering.views(self._config, service), *self._drivers[service.name].sides]

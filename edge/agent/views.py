@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge.control.contract import ViewSnapshot
 from edge.errors import WorldError
-from edge.failover.model import Assignment
+from edge.failover.model import Assignment, Pointing
 from edge.switches.contract import Side, View
 
 
@@ -36,6 +36,13 @@ def agrees(read_: Read, live: Assignment) -> bool | None:
     return read_.view.node == live.node and read_.view.epoch in (0, live.epoch)
 
 
+def pointing(read_: Read) -> Pointing:
+    """What the core is told of a side of AWS."""
+    if read_.view is None:
+        return Pointing(read_.name, None, 0, read_.trouble, readable=False)
+    return Pointing(read_.name, read_.view.node, read_.view.epoch, read_.view.evidence, read_.view.flaw)
+
+
 def _snapshot(each: Read, live: Assignment | None, now: float) -> ViewSnapshot:
     view = each.view or View(None, 0, each.trouble)
     return ViewSnapshot(
@@ -60,16 +67,17 @@ class Views:
 
     async def look(
         self, service: str, sides: Sequence[Side], live_now: Callable[[], Assignment | None], now: float
-    ) -> None:
+    ) -> Sequence[Read]:
         """`live_now` is asked after the reading: a switch that was committed meanwhile is what counts."""
         loop = asyncio.get_running_loop()
         reading = (loop.run_in_executor(self._threads, read, side, now) for side in sides)
-        self._reads[service] = await asyncio.gather(*reading)
+        self._reads[service] = reads = await asyncio.gather(*reading)
         live = live_now()
-        if live and any(agrees(each, live) is False for each in self._reads[service]):
+        if live and any(agrees(each, live) is False for each in reads):
             self._disagreed_at.setdefault(service, now)
         else:
             self._disagreed_at.pop(service, None)
+        return reads
 
     def seen(self, service: str, live: Assignment | None, now: float) -> tuple[ViewSnapshot, ...]:
         return tuple(_snapshot(each, live, now) for each in self._reads.get(service, ()))

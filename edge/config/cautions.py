@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edge.config.models import Config, Service
 from edge.config.values import FenceKind
-from edge.failover.model import Authority
+from edge.failover.model import Authority, OnDrift
 
 _UNFENCED = (
     '"none": a switch stops nobody. A node that was only thought to be dead goes on serving the clients that it has,'
@@ -15,6 +15,7 @@ _TRACKED = (
     '"isolate": security groups keep new connections out; those that they track already go on until they are idle for'
     ' long. Where sessions must end at once, "stop" is the fence'
 )
+_FOUGHT = '"repair": what the cluster manager itself changes in AWS is changed back. Where it does, "adopt" follows it'
 _UNFLUSHED = "true: what the stopped node has not written to its disks is lost"
 
 
@@ -43,5 +44,7 @@ def _of(service: Service) -> Iterator[tuple[str, str]]:
         yield "fence.required", _WAIVED
     if fence.kind is FenceKind.ISOLATE:
         yield "fence.kind", _TRACKED
+    if service.drift is OnDrift.REPAIR and service.authority is Authority.CLUSTER:
+        yield "drift", _FOUGHT
     if fence.skip_os_shutdown:
         yield "fence.skip_os_shutdown", _UNFLUSHED

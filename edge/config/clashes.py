@@ -10,6 +10,7 @@ from edge.config.budget import detection_s, detection_text
 from edge.config.models import Config, Endpoints, Forwarder, Node, Peer, Record, Service
 from edge.config.values import Answer, FenceKind, ProbeKind, RecordType, families, target_name
 from edge.durations import duration_text
+from edge.failover.model import OnDrift
 
 Loc = tuple[int | str, ...]
 
@@ -200,6 +201,12 @@ def _fence_can_work(at: Loc, service: Service) -> Iterator[Clash]:
     if fence.kind is FenceKind.NONE and fence.required:
         text = 'true, but fence.kind is "none": no switch could ever happen'
         yield Clash(((*at, "fence", "required"), (*at, "fence", "kind")), text)
+
+
+def _drift_can_be_answered(at: Loc, service: Service) -> Iterator[Clash]:
+    if service.drift is not OnDrift.ALERT and not service.switch:
+        text = f'"{service.drift.value}" needs a [service.switch.…]: without one, nothing of AWS is read'
+        yield Clash(((*at, "drift"), (*at, "switch")), text)
 
 
 def _freeze_has_length(at: Loc, service: Service) -> Iterator[Clash]:
@@ -453,6 +460,7 @@ _SERVICE_CHECKS: tuple[Callable[[Loc, Service], Iterator[Clash]], ...] = (
     _elastic_has_ipv4,
     _fence_has_its_keys,
     _fence_can_work,
+    _drift_can_be_answered,
     _freeze_has_length,
 )
 _CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (

@@ -56,7 +56,7 @@ from edge.config.values import (
     time_of_day,
     timezone_of,
 )
-from edge.failover.model import Authority, Mode, OnOutage
+from edge.failover.model import Authority, Mode, OnDrift, OnOutage
 
 
 class Model(BaseModel):
@@ -364,6 +364,10 @@ class Service(Model):
     # Route 53's control plane is in one Region, and AWS advises against a recovery that waits for it
     # (aws-fault-isolation-boundaries). What fencing requires is required all the same.
     on_aws_outage: OnOutage = OnOutage.ANSWER
+    # Who changes AWS by hand may have a reason, so it is told and not undone, unless that is wanted.
+    drift: OnDrift = OnDrift.ALERT
+    # The fourth within the hour is somebody, or something, that changes it back each time.
+    drift_per_hour: Count = 3
     probe: Probe = Field(examples=[{"kind": "smb"}])
     nodes: tuple[Node, ...] = Field((), alias="node")
     switch: Switch = Switch()

@@ -168,12 +168,17 @@ def _disagreement(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
     yield (), each.disagreement_s
 
 
+def _drifted(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
+    yield (), each.state.drift is not None
+
+
 _BY_SERVICE: tuple[tuple[str, str, tuple[str, ...], Callable[[ServiceSnapshot, float], Iterator[Sample]]], ...] = (
     ("edge_active_node", "1 for the node that is live.", ("node",), _active),
     ("edge_epoch", "The epoch of the assignment; 0 without one.", (), _epoch),
     ("edge_hold", "1 for why the service holds, and for all that bars an automatic switch.", ("reason",), _holds),
     ("edge_node_health", "1 for the state in which a node is seen.", ("node", "state"), _health),
     ("edge_view_agrees", "Whether a side tells the assignment; NaN: it could not be read.", ("view",), _views),
+    ("edge_drift", "1 while AWS, changed by somebody else, differs from the assignment.", (), _drifted),
     ("edge_disagreement_seconds", "How long some view has not agreed; 0 when all do.", (), _disagreement),
 )
 """Name, help, labels beside the service, and how to read it."""

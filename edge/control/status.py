@@ -54,6 +54,7 @@ def service(snapshot: Snapshot, seen: ServiceSnapshot) -> Json:
         "operation": _operation(state, state.flight, state.phase.value, now),
         "owed": _operation(state, state.owed, "owed", now),
         "lease": _lease(state, now),
+        "drift": _drift(state, now),
         **_agreement(seen),
     }
 
@@ -150,6 +151,14 @@ def operation_id(name: str, epoch: int) -> str:
 def _lease(state: State, now: float) -> Json:
     lease = state.lease
     return {"held": lease.held, "holder": lease.holder, "left_s": _s(lease.until - now)}
+
+
+def _drift(state: State, now: float) -> Json | None:
+    found = state.drift
+    if found is None:
+        return None
+    held = _reason(found.held) if found.held else None
+    return {"sentence": found.sentence, "node": found.node, "for_s": _s(now - found.since), "held": held}
 
 
 def _agreement(seen: ServiceSnapshot) -> Json:

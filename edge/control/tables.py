@@ -57,6 +57,9 @@ def _notes(seen: Json) -> Iterator[str]:
         left = "" if override["left_s"] is None else f", {span(override['left_s'])} left"
         yield f"{override['kind']} by {override['who']}: {override['sentence']}{left}"
     yield from (f"bars a switch: {each['sentence']}" for each in seen["vetoes"] if each != reason)
+    if drift := seen["drift"]:
+        held = f"; {drift['held']['sentence']}" if drift["held"] else ""
+        yield f"drift for {span(drift['for_s'])}: AWS was changed by somebody else: {drift['sentence']}{held}"
     yield from _disagreements(seen)
 
 

@@ -15,6 +15,7 @@ from edge.failover.model import (
     Lease,
     Observation,
     Override,
+    Pointing,
     Policy,
     Reason,
     Report,
@@ -32,8 +33,8 @@ class Loaded:
     `opened`: an intent that was neither committed nor abandoned; `begun` when a step of it may have touched AWS.
     `newest`: the highest epoch that the store knows, abandoned ones too.
     `unsettled`: the intent of `assignment`, while its AWS side is not yet known to agree.
-    `committed_at`, `automatic_at`: past switches on the present monotonic clock. The lease is said before: who does not
-    hold it serves what is committed, and leaves the rest to the leader.
+    `committed_at`, `automatic_at`, `drift_at`: past switches on the present monotonic clock. The lease is said before:
+    who does not hold it serves what is committed, and leaves the rest to the leader.
     """
 
     assignment: Assignment | None
@@ -44,6 +45,7 @@ class Loaded:
     newest: int = 0
     committed_at: float = -math.inf
     automatic_at: tuple[float, ...] = ()
+    drift_at: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,14 @@ class Surveyed:
     epoch: int
     sentence: str
     fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SidesRead:
+    """What every side of AWS was read to say, while the assignment of `epoch` was live."""
+
+    epoch: int
+    sides: tuple[Pointing, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +189,7 @@ Event = (
     | Observed
     | Reported
     | Surveyed
+    | SidesRead
     | LeaseSaid
     | IntentWritten
     | Conflicted

@@ -20,16 +20,19 @@ import math
 from dataclasses import replace
 
 from edge.errors import Fault
+from edge.failover import drift, verdict, vetoes, words
 from edge.failover import events as ev
-from edge.failover import verdict, vetoes, words
 from edge.failover.model import (
+    ANSWERS,
     IN_FLIGHT,
     Assignment,
     Authority,
     Cause,
+    Drift,
     Flight,
     Intent,
     Mode,
+    OnDrift,
     OnOutage,
     Override,
     Phase,
@@ -49,6 +52,7 @@ _DOUBLINGS = 32  # of any pause give more than a century: beyond, a float overfl
 _STAGE_OF = {Phase.FENCING: Stage.FENCE, Phase.MOVING: Stage.MOVE, Phase.PUBLISHING: Stage.PUBLISH}
 _ACTING = (Stage.FENCE, Stage.MOVE, Stage.PUBLISH)
 _DAMPED = (Cause.FAILURE, Cause.FOLLOW)
+_UNMOVED = (Cause.BOOTSTRAP, Cause.REPAIR)  # no other node became live, so no hold-down follows
 
 Effects = tuple[ev.Effect, ...]
 Moved = tuple[State, Effects]
@@ -165,6 +169,8 @@ def _taken(state: State, event: ev.Event, now: float) -> Outcome:
             return _loaded(state, event, now)
         case ev.Surveyed():
             return _surveyed(state, event, now)
+        case ev.SidesRead():
+            return _sides_read(state, event, now)
         case ev.LeaseSaid():
             return _lease_said(state, event)
         case ev.IntentWritten() | ev.Committed() | ev.Conflicted() | ev.StoreFailed():
@@ -210,6 +216,7 @@ def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:
         override=event.override,
         committed_at=event.committed_at,
         automatic_at=event.automatic_at,
+        drift_at=event.drift_at,
         survey_at=math.inf if settled else now,
     )
     serve: Effects = (ev.Serve(settled),) if settled else ()
@@ -244,6 +251,26 @@ def _surveyed(state: State, event: ev.Surveyed, now: float) -> Outcome:
         return waiting, None, () if said_before else (told,)
     known = replace(state, survey=Survey.DONE, found=event.node, floor=max(state.floor, event.epoch))
     return known, None, (ev.Tell("survey", event.sentence),)
+
+
+def _sides_read(state: State, event: ev.SidesRead, now: float) -> Outcome:
+    before, state = state.drift, drift.read(_refreshed(state, now), event, now)
+    told, found = drift.told(before, state.drift), state.drift
+    if found is None or found.times < drift.READINGS:
+        return state, None, told
+    if found.epoch > state.floor:
+        state, trigger, more = _outrun(state, found.epoch, f"AWS carries epoch {found.epoch}: {found.sentence}")
+        return state, trigger, (*told, *more)
+    return (state, None, told) if found.held else _answered(state, found, now)
+
+
+def _answered(state: State, found: Drift, now: float) -> Outcome:
+    adopts = state.policy.on_drift is OnDrift.ADOPT
+    node = found.node if adopts else state.assignment and state.assignment.node
+    cause, trigger = (Cause.ADOPT, Trigger.ADOPTED) if adopts else (Cause.REPAIR, Trigger.REPAIRED)
+    sentence = f"AWS was changed by somebody else: {found.sentence}"
+    state, effects = _opened(state, node or "", cause, now, who=SELF, sentence=sentence)
+    return state, trigger, effects
 
 
 def _lease_said(state: State, event: ev.LeaseSaid) -> Outcome:
@@ -289,15 +316,18 @@ def _committed(state: State, now: float) -> Outcome:
     flight = _flight(state)
     intent = flight.intent
     assignment = Assignment(intent.node, intent.epoch)
-    recent = tuple(t for t in state.automatic_at if now - t < vetoes.HOUR_S)
+    recent, answered = (
+        tuple(t for t in times if now - t < vetoes.HOUR_S) for times in (state.automatic_at, state.drift_at)
+    )
     state = replace(
         _marked(state, "publish", now),
         assignment=assignment,
         owed=None,
         conflict=None,
         store_trouble=None,
-        committed_at=state.committed_at if intent.cause is Cause.BOOTSTRAP else now,
+        committed_at=state.committed_at if intent.cause in _UNMOVED else now,
         automatic_at=(*recent, now) if intent.cause in _DAMPED else recent,
+        drift_at=(*answered, now) if intent.cause in ANSWERS else answered,
     )
     told = ev.Tell(
         "committed",
@@ -469,7 +499,7 @@ def _overridden(state: State, event: ev.Hold | ev.Release) -> Outcome:
         kind, sentence = "hold", f"{event.who} holds automatic switches: {event.sentence}"
     else:
         said, kind, sentence = None, "release", f"{event.who} releases what held automatic switches"
-        state = replace(state, conflict=None, rejected=None, automatic_at=())
+        state = replace(state, conflict=None, rejected=None, automatic_at=(), drift_at=())
     effects = (
         ev.SaveOverride(said),
         ev.Tell(kind, sentence, who=event.who),
@@ -558,7 +588,7 @@ def _opened(state: State, node: str, cause: Cause, now: float, *, who: str, sent
     marks = {"detect": need.since} if need else {}
     intent = Intent(epoch, node, origin, cause, who, sentence, _outgoing(state, node))
     told = ev.Tell("opened", f"epoch {epoch}: {node} is to be live ({cause.value}): {sentence}", epoch, who)
-    return replace(state, flight=Flight(intent, began, marks), floor=epoch), (*stop, told)
+    return replace(state, flight=Flight(intent, began, marks), floor=epoch, drift=None), (*stop, told)
 
 
 def _outgoing(state: State, node: str) -> tuple[str, ...]:

@@ -38,6 +38,14 @@ class OnOutage(Enum):
     HOLD = "hold"
 
 
+class OnDrift(Enum):
+    """What is done when somebody else has changed AWS: say so, assert the assignment anew, or follow."""
+
+    ALERT = "alert"
+    REPAIR = "repair"
+    ADOPT = "adopt"
+
+
 class Phase(Enum):
     SILENT = "silent"
     STEADY = "steady"
@@ -77,6 +85,12 @@ class Cause(Enum):
     FAILURE = "failure"
     FOLLOW = "follow"
     OPERATOR = "operator"
+    REPAIR = "repair"
+    ADOPT = "adopt"
+
+
+ANSWERS = frozenset({Cause.REPAIR, Cause.ADOPT})
+"""The causes that answer a drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +212,8 @@ class Policy:
     authority: Authority = Authority.AGENT
     on_outage: OnOutage = OnOutage.ANSWER
     fence_required: bool = True
+    on_drift: OnDrift = OnDrift.ALERT
+    drift_per_hour: int = 3
     vantage: str = "self"
     quorum: int = 1
     lease_margin_s: float = 0.0
@@ -253,6 +269,37 @@ class Flight:
 
 
 @dataclass(frozen=True, slots=True)
+class Pointing:
+    """Which node one side of AWS was read to point to (None: to none), and at which epoch (0: it carries none).
+
+    `flaw`: what else is not as this agent wrote it. Where the side was not `readable`, `evidence` says why.
+    """
+
+    name: str
+    node: str | None
+    epoch: int
+    evidence: str
+    flaw: str = ""
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How AWS differs from the assignment, by the last `times` readings in a row; something has since `since`.
+
+    `node`: the one other node that all of it points to. `epoch`: the highest that it carries. `held`: why nothing is
+    done about it.
+    """
+
+    sentence: str
+    node: str | None
+    epoch: int
+    since: float
+    times: int
+    held: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """Why a switch is wanted, since when, and to which node (None: there is no node that could serve)."""
 
@@ -267,7 +314,7 @@ class State:
 
     `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one that it took over from,
     where that had begun and AWS does not agree with it yet. `automatic_at` are the commits of automatic switches in the
-    last hour.
+    last hour, `drift_at` those of answers to a drift.
     """
 
     policy: Policy
@@ -287,6 +334,8 @@ class State:
     rejected: str | None = None
     committed_at: float = -math.inf
     automatic_at: tuple[float, ...] = ()
+    drift: Drift | None = None
+    drift_at: tuple[float, ...] = ()
     survey: Survey = Survey.PENDING
     found: str | None = None
     survey_at: float = math.inf

@@ -30,6 +30,8 @@ class Trigger(Enum):
     COMMITTED = "committed"
     ABANDONED = "abandoned"
     LOST = "lost"
+    REPAIRED = "repaired"
+    ADOPTED = "adopted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ TABLE: tuple[Row, ...] = (
     Row(_P.STEADY, _T.NEEDED, _P.OPENING, "the live node does not serve, another does, no veto stands"),
     Row(_P.STEADY, _T.PROPOSED, _P.PROPOSED, "as needed, in mode confirm"),
     Row(_P.STEADY, _T.PROMOTED, _P.OPENING, "an operator promotes"),
+    Row(_P.STEADY, _T.REPAIRED, _P.OPENING, "AWS was changed by somebody else, drift is repair: asserted anew"),
+    Row(_P.STEADY, _T.ADOPTED, _P.OPENING, "AWS was changed to another node that serves, drift is adopt: followed"),
     Row(_P.PROPOSED, _T.PROMOTED, _P.OPENING, "a person approves, or promotes"),
     Row(_P.PROPOSED, _T.WITHDRAWN, _P.STEADY, "rejected, or the need is over, or a veto came up"),
     Row(_P.OPENING, _T.STORED, _P.FENCING, "the intent is in the journal"),

@@ -24,7 +24,7 @@ from typing import Any
 
 from edge.errors import StoreConflictError, StoreSchemaError
 from edge.failover.events import Loaded
-from edge.failover.model import Assignment, Cause, Intent, Override
+from edge.failover.model import ANSWERS, Assignment, Cause, Intent, Override
 from edge.failover.vetoes import HOUR_S
 from edge.history import Line
 from edge.stores.contract import Item, Store, Value
@@ -91,6 +91,7 @@ class Records:
             override=self._override(override) if override and override["said"] else None,
             committed_at=self._clock.at(live["at"]) if live and live["cause"] != Cause.BOOTSTRAP.value else -math.inf,
             automatic_at=tuple(self._clock.at(moment) for moment in live["automatic"]) if live else (),
+            drift_at=tuple(self._clock.at(moment) for moment in live.get("answered", ())) if live else (),
         )
 
     @_understood()
@@ -133,11 +134,13 @@ class Records:
             self._store.compare_and_set(f"assignment/{service}", value, present.version if present else 0)
 
     def _damping(self, present: Item | None, intent: Intent) -> Value:
-        """When the switch was, and the automatic ones of the last hour with it."""
-        moment = self._clock.moment()
-        earlier = present.value["automatic"] if present else []
-        recent = [m for m in earlier if moment["monotonic"] - self._clock.at(m) < HOUR_S]
-        return {"at": moment, "automatic": [*recent, moment] if intent.cause in _DAMPED else recent}
+        """When the switch was, and with it the automatic ones and the answers to drifts of the last hour."""
+        moment, before = self._clock.moment(), present.value if present else {}
+        counted = {"automatic": intent.cause in _DAMPED, "answered": intent.cause in ANSWERS}
+        recent = {
+            key: [m for m in before.get(key, ()) if moment["monotonic"] - self._clock.at(m) < HOUR_S] for key in counted
+        }
+        return {"at": moment, **{key: [*recent[key], *([moment] if counts else [])] for key, counts in counted.items()}}
 
     @_understood()
     def close(self, service: str, epoch: int, *, finished: bool) -> None:

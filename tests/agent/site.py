@@ -53,6 +53,7 @@ name = "files.fs.corp.example"
 hold_down = "{hold_down}"
 switches_per_hour = 1000
 mode = "{mode}"
+drift = "{drift}"
   [service.probe]
   kind = "smb"
   port = {smb_port}
@@ -110,7 +111,7 @@ class Site:
 
     def configure(self, switches: str = BOTH, **settings: str) -> None:
         """Write the agent's file; the settings are the timings and words that a test wants otherwise."""
-        given = {"read_timeout": "3s", "hold_down": "1s", "mode": "auto", **settings}
+        given = {"read_timeout": "3s", "hold_down": "1s", "mode": "auto", "drift": "alert", **settings}
         known: dict[str, Any] = {
             "home": self.home,
             "dns_port": self.dns[1],

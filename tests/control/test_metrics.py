@@ -14,7 +14,7 @@ from edge.dns.counters import BUCKETS_S, slot
 from edge.dns.message import Drop, Qtype, Rcode
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Cause, Lease, Observation, Sight
+from edge.failover.model import Assignment, Cause, Lease, Observation, Pointing, Sight
 from edge.failover.vetoes import HOLDS
 from tests.control.desk import FILES, MEDIA, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
@@ -134,6 +134,14 @@ def test_views_and_their_disagreement() -> None:
     assert of(found, "edge_view_agrees", FILES, "route53") == 0
     assert math.isnan(of(found, "edge_view_agrees", FILES, "ec2"))
     assert of(found, "edge_disagreement_seconds", FILES) == 12
+
+
+def test_a_drift() -> None:
+    one = world()
+    found = metrics(Bench(one))
+    assert of(samples(found), "edge_drift", FILES) == 0
+    one.hears(ev.SidesRead(7, (Pointing("route53", "b", 7, "10.0.2.10"),)))
+    assert of(samples(found), "edge_drift", FILES) == 1
 
 
 def test_the_agent_itself() -> None:

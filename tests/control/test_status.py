@@ -10,7 +10,7 @@ from edge.control import status
 from edge.errors import Fault
 from edge.failover import events as ev
 from edge.failover import vetoes
-from edge.failover.model import Assignment, Authority, Lease, Mode, Stage
+from edge.failover.model import Assignment, Authority, Lease, Mode, Pointing, Stage
 from tests.control.desk import ADDRESSES, FILES, MEDIA, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
 
@@ -136,6 +136,16 @@ def test_views_that_disagree_or_can_not_be_read() -> None:
         "name": "route53", "node": "b", "epoch": 6, "said": "b, epoch 6", "agrees": False, "age_s": 2.0, "ttl_s": None,
         "warning": "",
     }  # fmt: skip
+
+
+def test_a_drift() -> None:
+    one = world()
+    assert seen(one)["drift"] is None
+    one.hears(ev.SidesRead(7, (Pointing("route53", "b", 7, "10.0.2.10, epoch 7"),)))
+    one.passes(5)
+    held = {"slug": "alert", "sentence": 'drift is "alert": nothing is changed'}
+    sentence = "route53: 10.0.2.10, epoch 7"
+    assert seen(one)["drift"] == {"sentence": sentence, "node": "b", "for_s": 5.0, "held": held}
 
 
 def _views(desk: Bench) -> dict[str, Any]:

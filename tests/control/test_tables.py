@@ -5,7 +5,7 @@ from edge.control.contract import Forecast, ForeseenStep
 from edge.control.tables import Block, plain
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Mode, Stage
+from edge.failover.model import Assignment, Mode, Pointing, Stage
 from tests.control.desk import CALL, COSTS, FILES, STEPS, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
 
@@ -83,6 +83,14 @@ async def test_a_view_that_agrees_and_is_warned_of() -> None:
     assert "view forwarder/dc1: TTL 300" in shown(desk)
     (block,) = tables.views({"services": [status.views(desk.snapshot().services[0])]})
     assert [(row[4], row[6]) for row in block.rows] == [("0 s", "a, epoch 7"), ("300 s", "a, epoch 7; TTL 300")]
+
+
+def test_a_drift_is_told_with_the_reason_why_nothing_is_done() -> None:
+    one = world()
+    one.hears(ev.SidesRead(7, (Pointing("route53", "b", 7, "10.0.2.10, epoch 7"),)))
+    one.passes(6)
+    said = shown(Bench(one))
+    assert 'drift for 6.0 s: AWS was changed by somebody else: route53: 10.0.2.10, epoch 7; drift is "alert"' in said
 
 
 def test_why() -> None:

@@ -5,7 +5,8 @@
 3.  intent first       no stage runs before the store has its epoch's intent
 4.  in order           no move before a required fence succeeded in its epoch, no commit before all had a turn
 5.  one at a time      at most one stage runs, and at most one write is waited for
-6.  vetoes hold        by itself no switch opens against hold, pin, freeze, manual mode, lease, store or conflict
+6.  vetoes hold        by itself no switch opens against hold, pin, freeze, manual mode, lease, store or conflict, and
+                       no drift is answered but as the policy says
 7.  leader only        without the lease: no intent, no stage, no commit
 8.  never without      an assignment, once known, is never lost
 9.  one reply          each word of an operator gets one reply, and nothing else does
@@ -17,7 +18,7 @@
 
 from edge.failover import events as ev
 from edge.failover import lease
-from edge.failover.model import IN_FLIGHT, Cause, Mode, Phase, Stage, State
+from edge.failover.model import ANSWERS, IN_FLIGHT, Cause, Mode, Phase, Stage, State
 from edge.failover.vetoes import HOLDS
 
 _WORDS = (ev.Promote, ev.Hold, ev.Release, ev.Approve, ev.Reject)
@@ -112,6 +113,12 @@ class Laws:
             assert after.window is None, "vetoes hold"
             assert after.conflict is None, "vetoes hold"
             assert after.policy.mode is not Mode.MANUAL, "vetoes hold"
+        if cause in ANSWERS:
+            assert after.policy.on_drift.value == cause.value, "vetoes hold"
+            pin_stays = cause is Cause.REPAIR and after.override is not None and after.override.pinned
+            assert after.override is None or pin_stays, "vetoes hold"
+            assert after.window is None, "vetoes hold"
+            assert after.conflict is None, "vetoes hold"
 
     def _writes(self, kind: type[ev.Effect], epoch: int, after: State) -> None:
         assert after.lease.held, "leader only"

@@ -28,10 +28,12 @@ from edge.failover.model import (
     Intent,
     Lease,
     Mode,
+    OnDrift,
     OnOutage,
     Opinion,
     Override,
     Phase,
+    Pointing,
     Report,
     Sight,
     Stage,
@@ -52,6 +54,7 @@ class Chaos:
         self.random = Random(seed)
         self.pending: list[ev.Effect] = []
         self.phases: Counter[Phase] = Counter()
+        self.aws = (Pointing("route53", "a", 0, "read"),)
         policy = replace(self._policy(), stages=frozenset(s for s in Stage if self.random.random() < 0.7))
         self.world = World(policy)
         self.world.slow = (ev.WriteIntent, ev.RunStage, ev.Commit, ev.ReadAws)
@@ -79,7 +82,9 @@ class Chaos:
 
     def _next(self) -> None:
         choice = self.random.random()
-        if choice < 0.45:
+        if choice < 0.1:
+            self._hears(self._sides())
+        elif choice < 0.45:
             self._outcome()
         elif choice < 0.75:
             for node in ("a", "b", "w"):
@@ -113,6 +118,15 @@ class Chaos:
                 )
         fault = None if fine else Fault.UNREACHABLE
         return ev.Surveyed(self.random.choice(["a", "b", None]), self.random.randrange(20), "read", fault)
+
+    def _sides(self) -> ev.Event:
+        """Most of the time AWS says what it said before."""
+        if self.random.random() < 0.4:
+            node, epoch = self.random.choice(["a", "b", "b", None]), self.random.choice([0, 0, 0, 7, 99])
+            flaw, readable = self.random.choice(["", "", "TTL 300"]), self.random.random() < 0.9
+            self.aws = tuple(Pointing(name, node, epoch, "read", flaw, readable) for name in ("route53", "address"))
+        live = self.world.state.assignment
+        return ev.SidesRead(live.epoch if live else 0, self.aws)
 
     def _refusal(self, epoch: int) -> ev.Event:
         if self.random.random() < 0.8:
@@ -174,6 +188,8 @@ class Chaos:
             mode=choice([Mode.AUTO, Mode.AUTO, Mode.AUTO, Mode.CONFIRM, Mode.CONFIRM, Mode.MANUAL]),
             authority=choice(list(Authority)),
             on_outage=choice(list(OnOutage)),
+            on_drift=choice(list(OnDrift)),
+            drift_per_hour=choice([1, 1000]),
             fence_required=choice([True, True, False]),
             quorum=choice([1, 1, 1, 1, 2]),
             switches_per_hour=choice([1, 1000, 1000]),

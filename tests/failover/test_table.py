@@ -8,7 +8,7 @@ import pytest
 from edge.errors import Fault
 from edge.failover import events as ev
 from edge.failover import machine
-from edge.failover.model import Assignment, Cause, Intent, Lease, Mode, OnOutage, Phase, Stage
+from edge.failover.model import Assignment, Cause, Intent, Lease, Mode, OnDrift, OnOutage, Phase, Pointing, Stage
 from edge.failover.table import TABLE, Row, Trigger
 from tests.failover import draw
 from tests.failover.world import POLICY, Shown, World
@@ -91,6 +91,13 @@ def proposed_anew() -> World:
     return dying(promoted(world), "b")
 
 
+def drifted(on_drift: OnDrift) -> World:
+    world = World(replace(POLICY, on_drift=on_drift)).started("a", 7)
+    for _ in range(2):
+        world.hears(ev.SidesRead(7, (Pointing("route53", "b", 7, "b, epoch 7"),)))
+    return world
+
+
 STORIES: dict[str, Story] = {
     "silent loaded": lambda: World().started("a"),
     "silent resumed": lambda: World().hears(ev.Loaded(Assignment("a", 7), opened=EIGHT, begun=True)),
@@ -100,6 +107,8 @@ STORIES: dict[str, Story] = {
     "steady needed": lambda: dying(World().started(), "a"),
     "steady proposed": proposed,
     "steady promoted": lambda: promoted(World().started()),
+    "steady repaired": lambda: drifted(OnDrift.REPAIR),
+    "steady adopted": lambda: drifted(OnDrift.ADOPT),
     "proposed promoted": lambda: proposed().says(ev.Approve("kim")),
     "proposed withdrawn": lambda: proposed().says(ev.Reject("kim")),
     "opening stored": lambda: promoted(World().started()),

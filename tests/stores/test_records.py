@@ -331,6 +331,28 @@ def test_automatic_switches_of_the_last_hour_are_remembered(records: Records, ti
     assert records.load(FILES).automatic_at == (2800, 1600 + HOUR_S)
 
 
+def test_answers_to_a_drift_of_the_last_hour_are_remembered_apart(records: Records, time: Time) -> None:
+    for epoch, cause in enumerate([Cause.REPAIR, Cause.FAILURE, Cause.ADOPT], 1):
+        committed(records, epoch, cause)
+        time.monotonic += 600
+    found = records.load(FILES)
+    assert (found.drift_at, found.automatic_at) == ((1000, 2200), (1600,))
+    time.monotonic = 1000 + HOUR_S
+    committed(records, 4, Cause.OPERATOR)
+    assert records.load(FILES).drift_at == (2200,)
+
+
+def test_a_store_that_knew_no_drift_is_read(store: Store, records: Records) -> None:
+    committed(records, 1)
+    item = store.read(f"assignment/{FILES}")
+    assert item
+    older = {key: value for key, value in item.value.items() if key != "answered"}
+    store.compare_and_set(item.key, older, item.version)
+    assert records.load(FILES).drift_at == ()
+    committed(records, 2, Cause.REPAIR)
+    assert len(records.load(FILES).drift_at) == 1
+
+
 def test_the_boot_is_the_machines() -> None:
     assert boot_id() == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
