@@ -187,6 +187,12 @@ def both() -> Config:
     return load(ROOT / "config" / "both.toml")
 
 
+def test_the_kernel_has_what_the_agents_host_sets() -> None:
+    lines = (ROOT / "deploy" / "edge-sysctl.conf").read_text().splitlines()
+    keys = [line.partition(" = ")[0] for line in lines if line and not line.startswith("#")]
+    assert keys == [key for key in keys if Path("/proc/sys", *key.split(".")).exists()] != []
+
+
 # --- forwarders -------------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +204,14 @@ def test_unbound_accepts_its_file(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("infra-host-ttl", "2"), ("infra-cache-max-rtt", "8000"), ("cache-min-ttl", "0"), ("serve-expired", "no")],
+    [
+        ("infra-host-ttl", "2"),
+        ("infra-cache-max-rtt", "8000"),
+        ("fast-server-permil", "1000"),
+        ("fast-server-num", "1"),
+        ("cache-min-ttl", "0"),
+        ("serve-expired", "no"),
+    ],
 )
 def test_unbound_reads_what_is_meant(option: str, value: str) -> None:
     assert run("unbound-checkconf", "-o", option, FORWARDERS / "unbound.conf").stdout.strip() == value
