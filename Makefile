@@ -33,10 +33,10 @@ lint: .venv/dev-ready
 lab: debian .venv/dev-ready
 	EDGE_LAB_RUNS=$(or $(RUNS),20) $(BIN)/pytest -q -s -m lab tests/lab/test_failover.py
 
-# Every forwarder by default and as shipped, in front of two agents: the table of docs/forwarders.md. Root; about half an
-# hour with FLIPS=20 and PATIENCE=900.
+# Every forwarder by default and as shipped, in front of two agents and of two peers: the tables of docs/forwarders.md.
+# ROUNDS outages of each kind. Root; about half an hour, and an hour with FLIPS=20 and PATIENCE=900.
 forwarders: debian .venv/dev-ready
-	$(BIN)/python -m tests.lab.forwarders_table --flips $(or $(FLIPS),6) --patience $(or $(PATIENCE),60)
+	$(BIN)/python -m tests.lab.forwarders_table --flips $(or $(FLIPS),6) --rounds $(or $(ROUNDS),5) --patience $(or $(PATIENCE),60)
 
 # Side by side with the servers written in C; ROUNDS rounds of SECONDS each. DOCS=1 puts the figures into docs/.
 bench: debian .venv/dev-ready

@@ -65,14 +65,23 @@ class Forwarder:
 
     def version(self) -> str:
         """Upstream's, as Debian writes it."""
-        known = ["dpkg-query", "-W", "-f", "${Version}", self.package]
-        argv = [str(UNPACKED), "--version"] if self.package == "systemd-resolved" else known
-        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
-        return said.split()[1] if "systemd" in said else said.partition(":")[2] or said
+        if self.package != "systemd-resolved":
+            return package_version(self.package)
+        return _said([str(UNPACKED), "--version"]).split()[1]
 
     def start(self, place: Place, files: Files) -> Daemon:
         place.home.mkdir(exist_ok=True)
         return Daemon.start(place.space, self.lay(place, files), place.home / f"{self.program}.log")
+
+
+def package_version(package: str) -> str:
+    """Without Debian's epoch."""
+    said = _said(["dpkg-query", "-W", "-f", "${Version}", package])
+    return said.partition(":")[2] or said
+
+
+def _said(argv: Argv) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
 def shipped(forwarder: Forwarder, agents: Sequence[str] = tuple(AGENTS)) -> Files:

@@ -4,18 +4,20 @@
     one gone      one agent out and back, then the other: how long questions take, and whether they are answered
     both gone     both out and back: seconds from both answering again to each forwarder's first good answer
 
-Out is `Outage.SILENT` (the machine's packets vanish) or `Outage.CLOSED` (its port refuses).
+Out is `Outage.SILENT` (the machine's packets vanish), `Outage.CLOSED` (killed: its port refuses) or `Outage.STOPPED`
+(ended in order, as before a restart).
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
 
 from tests.lab.asker import Asked, Asker, keep_asking
-from tests.lab.two_agents import NODES, Agent, TwoAgents
+from tests.lab.authorities import NODES, Authority
+from tests.lab.two_agents import TwoAgents
 
 Askers = Mapping[str, Asker]
 Heard = dict[str, list[Asked]]  # by forwarder
@@ -29,11 +31,12 @@ LOOK_S = 0.05
 class Outage(Enum):
     SILENT = "silent"
     CLOSED = "closed"
+    STOPPED = "stopped"
 
-    def begin(self, agent: Agent) -> None:
-        agent.silence() if self is Outage.SILENT else agent.kill()
+    def begin(self, agent: Authority) -> None:
+        {Outage.SILENT: agent.silence, Outage.CLOSED: agent.kill, Outage.STOPPED: agent.stop}[self]()
 
-    def end(self, agent: Agent) -> None:
+    def end(self, agent: Authority) -> None:
         agent.unsilence() if self is Outage.SILENT else agent.start()
 
 
@@ -83,16 +86,19 @@ async def busy_switch(lab: TwoAgents, askers: Askers, before_s: float, after_s: 
 
 
 async def one_gone(
-    lab: TwoAgents, askers: Askers, outage: Outage, *, every_s: float, out_s: float, back_s: float
+    lab: TwoAgents, clients: Mapping[float, Askers], outage: Outage, *, out_s: float, back_s: float
 ) -> Heard:
-    """Each agent in turn is out for `out_s`, and then answers again for `back_s`."""
-    async with asking(askers, every_s) as heard:
+    """Each agent in turn is out for `out_s`, and then answers again for `back_s`. `clients`: by the seconds between
+    their questions.
+    """
+    async with AsyncExitStack() as ends:
+        heard = [await ends.enter_async_context(asking(askers, every_s)) for every_s, askers in clients.items()]
         await asyncio.sleep(back_s)
         for agent in lab.agents:
             await out([agent], outage, out_s)
             await lab.answered_by_both()
             await asyncio.sleep(back_s)
-    return heard
+    return {name: asked for each in heard for name, asked in each.items()}
 
 
 async def both_gone(
@@ -114,7 +120,7 @@ def recovered(heard: Heard, good: str, back_s: float) -> dict[str, float | None]
     return {name: min((at - back_s for at in ats if at > back_s), default=None) for name, ats in good_s.items()}
 
 
-async def out(agents: Sequence[Agent], outage: Outage, out_s: float) -> None:
+async def out(agents: Sequence[Authority], outage: Outage, out_s: float) -> None:
     for agent in agents:
         await asyncio.to_thread(outage.begin, agent)
     await asyncio.sleep(out_s)

@@ -108,7 +108,7 @@ def link(one: Namespace, device: str, other: Namespace, far_device: str) -> None
 def destroy(run_id: str) -> None:
     """Processes, namespaces, overlays and scratch of a run. May be repeated, and goes on after a failure."""
     for path in NETNS.glob(f"{run_id}-*"):
-        for pid in _pids(path.name):
+        for pid in pids(path.name):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         subprocess.run(["ip", "netns", "del", path.name], capture_output=True, check=False)
@@ -130,7 +130,7 @@ def sweep() -> None:
             destroy(run_id)
 
 
-def _pids(name: str) -> list[int]:
+def pids(name: str) -> list[int]:
     found = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
     return [int(word) for word in found.stdout.split()]
 

@@ -20,15 +20,28 @@ def test_a_cell_says_the_longest_and_how_often() -> None:
     assert old_cell([good, lost], "one") == "0; 1 unanswered"
 
 
+def test_a_cell_has_the_longest_of_all_rounds_and_the_usual_one() -> None:
+    rounds = [[Asked(0.0, took_s, A), Asked(1.0, 1.1, B)] for took_s in (0.2, 1.5, 0.3)]
+    assert worst_cell(rounds) == "1.50 s (0.30)"
+
+
 def test_a_question_without_an_address_is_no_long_question() -> None:
-    assert worst_cell([Asked(0.0, 1.5, A), Asked(1.0, 1.1, B)]) == "1.50 s"
-    assert worst_cell([Asked(0.0, 0.5, A), Asked(1.0, 11.0, "SERVFAIL")]) == "0.50 s; **50 % unanswered**"
-    assert worst_cell([Asked(1.0, 11.0, "silence")]) == "none answered; **100 % unanswered**"
+    lost = [Asked(0.0, 0.5, A), Asked(1.0, 11.0, "SERVFAIL")]
+    assert worst_cell([lost, lost]) == "0.50 s (0.50); **50 % unanswered**"
+    assert worst_cell([[Asked(1.0, 11.0, "silence")]]) == "none answered; **100 % unanswered**"
 
 
-def test_default_and_shipped_stand_side_by_side() -> None:
-    table = Table("Title", {"TTL told": {"dnsmasq/default": "1", "dnsmasq/shipped": "0"}})
-    assert table.lines(["dnsmasq"])[2:5] == [
+def test_a_server_stands_in_a_table_by_its_own_name() -> None:
+    assert Table("Title", "authority", {"killed": {"NSD": "8 (5)"}}).lines()[2:5] == [
+        "| authority | killed |",
+        "| --- | --- |",
+        "| NSD | 8 (5) |",
+    ]
+
+
+def test_a_table_has_a_row_for_each_forwarder() -> None:
+    table = Table("Title", columns={"TTL told: default": {"dnsmasq": "1"}, "TTL told: shipped": {"dnsmasq": "0"}})
+    assert table.lines()[2:5] == [
         "| forwarder | TTL told: default | TTL told: shipped |",
         "| --- | --- | --- |",
         "| dnsmasq | 1 | 0 |",

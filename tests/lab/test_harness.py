@@ -259,7 +259,7 @@ def dead_pid() -> int:
 
 def pids_of(run_id: str) -> list[int]:
     names = [path.name for path in netns.NETNS.glob(f"{run_id}-*")]
-    return [pid for name in names for pid in netns._pids(name)]
+    return [pid for name in names for pid in netns.pids(name)]
 
 
 def runs(pid: int) -> bool:

@@ -11,30 +11,21 @@ reaches 10.0.0.0/8 and nothing else. Everything ends with the `with` block, also
 
 import asyncio
 import contextlib
-import itertools
-import os
-import signal
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
-from edge.control.client import Client
-from edge.errors import ControlError
 from tests.lab import netns
 from tests.lab.asker import Asked, Asker
+from tests.lab.authorities import NODE_PORT, NODES, PATIENCE_S, Agent, Authority, set_up
 from tests.lab.daemon import Daemon, accepts_tcp
 from tests.lab.forwarders import AGENTS, ZONE, Files, Forwarder, Place
 
 SERVICE = f"files.{ZONE}"
-NODES = {"a": "10.0.1.10", "b": "10.0.2.10"}
-NODE_PORT = 445
 ROUTER, CLIENT = "10.10.255.1", "10.10.2.1"
 BEAT_S = 0.002
-PATIENCE_S = 60.0
 SETTLE_S = 5.0
 LISTENER = f"""
 import socket
@@ -42,92 +33,28 @@ with socket.create_server(("", {NODE_PORT}), backlog=64) as door:
     while True:
         door.accept()[0].close()
 """
-CONFIG = """
-[agent]
-name = "{name}"
-state_dir = "{home}"
-[control]
-socket = "{home}/edge.sock"
-[dns]
-listen = ["{address}:53"]
-[zone]
-name = "fs.corp.example"
-[zone.nameservers]
-"ns1.fs.corp.example" = ["10.10.0.53"]
-"ns2.fs.corp.example" = ["10.10.0.54"]
-[[service]]
-name = "files.fs.corp.example"
-mode = "manual"
-  [service.probe]
-  kind = "tcp"
-  port = 445
-  interval = "500ms"
-  [[service.node]]
-  name = "a"
-  address = "10.0.1.10"
-  [[service.node]]
-  name = "b"
-  address = "10.0.2.10"
-"""
-
-
-@dataclass(slots=True)
-class Agent:
-    """`silence` is what a machine without power does; `kill` leaves the machine, whose closed port refuses."""
-
-    number: int
-    address: str
-    space: netns.Namespace
-    router: netns.Namespace
-    place: Place
-    daemon: Daemon | None = None
-
-    @property
-    def client(self) -> Client:
-        return Client(str(self.place.home / "edge.sock"))
-
-    def start(self) -> None:
-        self.place.home.mkdir(exist_ok=True)
-        config = CONFIG.format(name=f"edge-{self.number}", home=self.place.home, address=self.address)
-        argv = [sys.executable, "-m", "edge.agent.daemon", "--config", self.place.write("edge.toml", config)]
-        self.daemon = Daemon.start(self.space, argv, self.place.home / "edged.log")
-
-    def sees_both_nodes(self) -> bool:
-        with suppress(ControlError):
-            nodes = self.client.get("status")["services"][0]["nodes"]
-            return all(node["verdict"] == "active" for node in nodes)
-        return False
-
-    def promote(self, node: str) -> None:
-        self.client.post("promote", node=node, reason="the laboratory switches")
-
-    def kill(self) -> None:
-        """SIGKILL to the controller and the workers, which are sessions of their own."""
-        for pid in netns._pids(self.space.name):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        assert self.daemon is not None
-        self.daemon.process.wait()
-
-    def silence(self) -> None:
-        self.router.ip(f"route replace blackhole {self.address}/32")
-
-    def unsilence(self) -> None:
-        self.router.ip(f"route del blackhole {self.address}/32")
-        self.router.ip(f"route replace {self.address}/32 dev agent-{self.number}")
 
 
 class TwoAgents:
-    """`forwarders` by a name of one's own; they start with the `with` block, when both agents answer node a."""
+    """`forwarders` by a name of one's own; they start with the `with` block, when both agents answer node a. `set_up`:
+    the agents' machines as shipped.
+    """
 
-    def __init__(self, forwarders: Mapping[str, tuple[Forwarder, Files]]) -> None:
+    def __init__(
+        self,
+        forwarders: Mapping[str, tuple[Forwarder, Files]],
+        authority: type[Authority] = Agent,
+        *,
+        set_up: bool = True,
+    ) -> None:
         self.run_id = netns.new_run_id()
         self.forwarders = forwarders
         self.daemons: dict[str, Daemon] = {}
         self.places: dict[str, Place] = {}
-        self.agents: list[Agent] = []
+        self.authority = authority
+        self.set_up = set_up
+        self.agents: list[Authority] = []
         self.live = "a"
-        self._hosts = itertools.count(1)
 
     def __enter__(self) -> "TwoAgents":
         netns.sweep()
@@ -154,7 +81,9 @@ class TwoAgents:
         self.client = self.machine("client", CLIENT).space
         for number, address in enumerate(AGENTS, 1):
             place = self.machine(f"agent-{number}", address)
-            self.agents.append(Agent(number, address, place.space, self.router, place))
+            if self.set_up:
+                set_up(place.space)
+            self.agents.append(self.authority(number, self.router, place))
         for number, name in enumerate(self.forwarders, 1):
             self.places[name] = self.machine(f"f{number}", f"10.10.1.{number}")
 
@@ -175,9 +104,7 @@ class TwoAgents:
         for agent in self.agents:
             agent.start()
         for agent in self.agents:
-            assert agent.daemon is not None
-            agent.daemon.wait_until(agent.sees_both_nodes, PATIENCE_S)
-            agent.promote(self.live)
+            agent.serve(self.live)
         for name in self.forwarders:
             self.start_forwarder(name)
         for name in self.forwarders:
@@ -227,7 +154,7 @@ class TwoAgents:
         """When both agents are heard to answer the live node."""
         return max(await asyncio.gather(*(self._answered_by(agent) for agent in self.agents)))
 
-    async def _answered_by(self, agent: Agent) -> float:
+    async def _answered_by(self, agent: Authority) -> float:
         found = await self._tells(agent.place, PATIENCE_S)
         if found.answer != NODES[self.live]:
             raise RuntimeError(f"agent {agent.number} answers {found.answer}, not {NODES[self.live]}")
