@@ -189,13 +189,13 @@ async def test_history(edgectl: Shell) -> None:
 
 async def test_check_fails_when_something_fails(edgectl: Shell) -> None:
     edgectl.desk.findings = [
-        Finding("store", "ok", "it was written"),
-        Finding("disk", "warn", "3 MiB free", "make room"),
+        Finding("", "store", "ok", "it was written"),
+        Finding("", "disk", "warn", "3 MiB free", "make room"),
     ]
     said = await edgectl("check")
     assert said.code == 0
     assert said.out.splitlines()[2].split()[-2:] == ["make", "room"]
-    edgectl.desk.findings.append(Finding("credentials", "fail", "denied", "attach the policy"))
+    edgectl.desk.findings.append(Finding("", "credentials", "fail", "denied", "attach the policy"))
     assert (await edgectl("check")).code == 1
 
 

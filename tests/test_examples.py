@@ -136,7 +136,7 @@ def calls_in(source: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(source.read_text())):
         match constants(node):
-            case ["ec2" | "route53" as service, str(method), *_]:
+            case ["ec2" | "route53" | "iam" | "directconnect" as service, str(method), *_]:
                 found.add(f"{service}:{''.join(part.capitalize() for part in method.split('_'))}")
     return found
 

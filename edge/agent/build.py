@@ -155,7 +155,8 @@ def _route53(service: Service, session: Session) -> Part:
     publishing = service.switch.route53
     if publishing is None:
         return NOTHING
-    side = route53.Zone(session, route53.Settings(publishing.zone_id, service.name, answers(service)))
+    settings = route53.Settings(publishing.zone_id, service.name, answers(service), publishing.vpc)
+    side = route53.Zone(session, settings)
     publish = route53.Publish(side)
     return (publish, route53.Verify(side, publish)), side
 

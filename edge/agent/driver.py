@@ -53,7 +53,7 @@ class Driver:
         self.state = State(policy)
         self.lines: deque[Line] = deque(maxlen=REMEMBERED)
         self._around = around
-        self.sides = switches.sides
+        self.sides, self.steps = switches.sides, switches.steps
         self._runner = self._made_runner(session, switches) if session else None
         self._news = asyncio.Condition()
         self._timer: asyncio.TimerHandle | None = None
@@ -77,7 +77,7 @@ class Driver:
     def reconfigured(self, policy: Policy, session: Session | None, switches: Switches | None) -> None:
         """New rules, and new switches where they changed. A stage that runs goes on with the old steps to its end."""
         if switches is not None:
-            self.sides = switches.sides
+            self.sides, self.steps = switches.sides, switches.steps
             self._runner = self._made_runner(session, switches) if session else None
         self.post(ev.Reconfigured(policy))
 

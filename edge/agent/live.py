@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 from edge.agent import answering, answers, build, preflight
+from edge.agent.checks import AGENT, Checks, pause_s
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.forecast import forecast
 from edge.agent.systemd import notify
@@ -46,6 +47,9 @@ from edge.probes.loop import Prober, observe
 from edge.switches.session import Session
 
 TICK_S = 1.0
+CHECK_S = 600.0
+CHECKED_AT_A_TIME = 4
+PATIENCE_S = 20.0  # for one part: `edgectl check` waits for a minute
 VIEWS_S = 30.0  # without AWS only our own answer is read
 DOUBT_S = 5.0  # EC2's describes are old for a second or two (AWS, *Eventual consistency in the EC2 API*)
 WARM_S = 5.0  # credentials that hang must not keep the probes from starting
@@ -77,6 +81,7 @@ class Live:
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._views = Views(self._reading_threads)
+        self._checks = Checks()
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.crashed = self.handing_over = False
         self._look_again = asyncio.Event()
@@ -108,6 +113,7 @@ class Live:
             for act in (self._confirm, self._test_store):
                 self._group.create_task(self._again_and_again(act))
             self._group.create_task(self._keep_looking())
+            self._group.create_task(self._keep_checking())
 
     async def _again_and_again(self, act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -161,6 +167,7 @@ class Live:
                 self._reconfigure(before[service.name], service)
             else:
                 self._begin(service, *found[service.name])
+        self._checks.keep(self._parts())
         if self._probing_began:
             self._probe_all()
         return gone
@@ -338,6 +345,7 @@ class Live:
             answer_age_s=now - self._confirmed_at,
             reload_ok=self._reload_ok,
             credentials_end_s=self._credentials_end,
+            findings=self._checks.found(),
         )
 
     def _service_snapshot(self, service: Service, now: float) -> ServiceSnapshot:
@@ -400,20 +408,67 @@ class Live:
             self._credentials_end = await loop.run_in_executor(self._reading_threads, self._session.credentials_end)
 
     async def check(self) -> Sequence[Finding]:
-        return await asyncio.get_running_loop().run_in_executor(self._reading_threads, self._findings)
+        """Now, all of it; a few services at a time, as the account's rate is shared with the views and the switches."""
+        await self.look()
+        at_a_time = asyncio.Semaphore(CHECKED_AT_A_TIME)
 
-    def _findings(self) -> list[Finding]:
-        found = [preflight.disk(self._config.agent.state_dir), preflight.store(self._awake.records.test)]
-        if self._session:
-            found.append(preflight.credentials(self._session, self._clock.wall()))
-        for service in self._config.services:
-            state = self._drivers[service.name].state
-            found += preflight.sides(service.name, self._sides(service), state.assignment)
-            rehearse = self._drivers[service.name].rehearse
-            found += [preflight.rehearsal(service.name, n, rehearse) for n in state.policy.nodes if state.policy.stages]
-            found += preflight.nodes(state, self._clock.monotonic())
-            found += preflight.witnesses(state)
-        return found
+        async def checked(part: str) -> None:
+            async with at_a_time:
+                await self._check(part)
+
+        await asyncio.gather(*map(checked, self._parts()))
+        return self._checks.found()
+
+    def _parts(self) -> list[str]:
+        return [AGENT, *self._drivers]
+
+    async def _keep_checking(self) -> None:
+        """The same, spread over the interval."""
+        first = True
+        while True:
+            parts = self._parts()
+            for part in parts:
+                await asyncio.sleep(pause_s(len(parts), self._check_s(), first=first))
+                if part in self._parts():
+                    await self._check(part)
+            first = False
+
+    def _check_s(self) -> float:
+        return self._config.aws.check_interval_s if self._config.aws else CHECK_S
+
+    async def _check(self, part: str) -> None:
+        questions = self._of_agent() if part == AGENT else self._of_service(self._drivers[part])
+        ask = partial(preflight.asked, part, questions, PATIENCE_S)
+        found = await asyncio.get_running_loop().run_in_executor(self._reading_threads, lambda: list(ask()))
+        if part in self._parts():
+            self._checks.heard(part, found)
+
+    def _of_agent(self) -> list[preflight.Question]:
+        config, session = self._config, self._session
+        questions: list[preflight.Question] = [
+            partial(preflight.disk, config.agent.state_dir),
+            partial(preflight.store, self._awake.records.test),
+            partial(preflight.delegations, config),
+        ]
+        if session is None:
+            return questions
+        lines = [partial(preflight.virtual_interface, session, each) for each in config.path.virtual_interfaces]
+        asked = partial(preflight.credentials, session, self._clock.wall())
+        return [*questions, asked, lambda: preflight.clock(session.ahead_s), *lines]
+
+    def _of_service(self, driver: Driver) -> list[preflight.Question]:
+        name, state, session = driver.service, driver.state, self._session
+        questions: list[preflight.Question] = [
+            partial(preflight.sides, name, self._views.reads(name), state.assignment),
+            partial(preflight.nodes, state, self._clock.monotonic()),
+            partial(preflight.witnesses, state),
+        ]
+        if session is None or self._config.aws is None:
+            return questions
+        identity = self._config.aws.identity
+        questions += [partial(preflight.step, name, each) for each in driver.steps]
+        questions += [partial(preflight.permissions, name, each, session, identity) for each in driver.steps]
+        return questions + [partial(preflight.rehearsal, name, node, driver.rehearse) for node in state.policy.nodes]
 
 
 def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:

@@ -1,18 +1,30 @@
-"""The preflight check: what a switch will need, tried beforehand by reading alone. Each finding says what to do."""
+"""The preflight check: what a switch will need, tried beforehand by reading and by dry runs.
+
+A check is a list of questions, in the order in which one would ask them; each finding says what to do. While AWS is out
+each question takes seconds: those that come too late are not asked any more, which is said.
+"""
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from edge.agent.views import Read
+from edge.config import Config
 from edge.control.contract import Finding
+from edge.dns.ask import ask
 from edge.errors import CloudError, Fault, StoreError, WorldError
 from edge.failover.model import Assignment, Sight, State
 from edge.failover.verdict import of
-from edge.switches.contract import Side
+from edge.switches.contract import Need, Step
+from edge.switches.permissions import proof
 from edge.switches.session import Session
+from edge.switches.virtual_interface import line
 
 DISK_WARN_BYTES = 100 << 20  # the store writes some kilobytes a switch; a disk this full is filling up
 CREDENTIALS_WARN_S = 3600.0
+SKEW_WARN_S, SKEW_FAIL_S = 60.0, 240.0  # AWS refuses at 300 s (IAM, *Signing AWS API requests*)
+FORWARDER_S = 2.0
 
 _ADVICE = {
     Fault.DENIED: "attach deploy/iam-policy.json to the agent's identity",
@@ -24,56 +36,168 @@ _ADVICE = {
     Fault.BARRED: "ask the agent that leads",
     Fault.CONFLICT: "read `edgectl views`, and promote the node that is right",
 }
+_CLOCK = "let this host's clock be kept by NTP (chrony, systemd-timesyncd)"
+
+Question = Callable[[], Iterator[Finding]]
 
 
-def disk(state_dir: Path) -> Finding:
+def asked(subject: str, questions: Sequence[Question], within_s: float) -> Iterator[Finding]:
+    """The answers to as many questions as fit into the time. Blocks."""
+    until = time.monotonic() + within_s
+    for i, question in enumerate(questions):
+        if time.monotonic() > until:
+            said = f"{len(questions) - i} questions were not asked: those before took {within_s:g} s"
+            yield Finding(subject, "check", "fail", said, _ADVICE[Fault.UNREACHABLE])
+            return
+        yield from question()
+
+
+# --- the agent --------------------------------------------------------------------------------------------------------
+
+
+def disk(state_dir: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(state_dir).free
     said = f"{free >> 20} MiB free in {state_dir}"
     if free < DISK_WARN_BYTES:
-        return Finding("disk", "warn", said, "a full disk refuses every switch that it can't record: make room")
-    return Finding("disk", "ok", said)
+        yield Finding("", "disk", "warn", said, "a full disk refuses every switch that it can't record: make room")
+    else:
+        yield Finding("", "disk", "ok", said)
 
 
-def store(test: Callable[[], None]) -> Finding:
+def store(test: Callable[[], None]) -> Iterator[Finding]:
     try:
         test()
     except StoreError as error:
-        return Finding("store", "fail", str(error), "no switch can be recorded, so none will open: mend this first")
-    return Finding("store", "ok", "it was written and read back")
+        yield Finding("", "store", "fail", str(error), "no switch can be recorded, so none will open: mend this first")
+    else:
+        yield Finding("", "store", "ok", "it was written and read back")
 
 
-def credentials(session: Session, wall_s: float) -> Finding:
+def credentials(session: Session, wall_s: float) -> Iterator[Finding]:
     try:
         ends = session.credentials_end()
         who = session.read("sts", "get_caller_identity")["Arn"]
     except CloudError as error:
-        return _failed("credentials", error)
+        yield _failed("", "credentials", error)
+        return
     if ends is not None and ends - wall_s < CREDENTIALS_WARN_S:
-        return Finding("credentials", "warn", f"{who}, for {ends - wall_s:.0f} s more", _ADVICE[Fault.EXPIRED])
-    return Finding("credentials", "ok", f"{who}, {'without an end' if ends is None else f'for {ends - wall_s:.0f} s'}")
+        said = f"{who}, for {ends - wall_s:.0f} s more"
+        yield Finding("", "credentials", "warn", said, _ADVICE[Fault.EXPIRED])
+    else:
+        lasting = "without an end" if ends is None else f"for {ends - wall_s:.0f} s"
+        yield Finding("", "credentials", "ok", f"{who}, {lasting}")
 
 
-def side(service: str, one: Side, live: Assignment | None) -> Finding:
-    subject = f"{service} {one.name}"
+def clock(ahead_s: float | None) -> Iterator[Finding]:
+    """By the date of AWS's last answer, which has no fractions of a second."""
+    if ahead_s is None:
+        yield Finding("", "clock", "warn", "AWS has told no time yet", _ADVICE[Fault.UNREACHABLE])
+        return
+    off_s = abs(ahead_s)
+    level = "fail" if off_s > SKEW_FAIL_S else "warn" if off_s > SKEW_WARN_S else "ok"
+    said = f"{off_s:.0f} s {'behind' if ahead_s > 0 else 'ahead of'} AWS's" if off_s >= 1 else "as AWS's"
+    advice = "" if level == "ok" else f"{_ADVICE[Fault.SKEWED]}; {_CLOCK}"
+    yield Finding("", "clock", level, said, advice)
+
+
+def virtual_interface(session: Session, interface: str) -> Iterator[Finding]:
     try:
-        view = one.view()
+        found = line(session, interface)
     except CloudError as error:
-        return _failed(subject, error)
+        yield _failed("", interface, error)
+        return
+    said = f"{found}, as AWS tells, minutes late"
+    if found.carries():
+        yield Finding("", interface, "ok", said)
+    else:
+        yield Finding("", interface, "warn", said, "look at the router and at BGP; what the probes say counts")
+
+
+def delegations(config: Config) -> Iterator[Finding]:
+    """Whether each forwarder finds the zones: it is asked for their name servers, which are ours to tell."""
+    for forwarder in config.forwarders:
+        for zone in config.zones:
+            yield _delegation(forwarder.name, forwarder.dns, zone.name, set(zone.nameservers))
+
+
+def _delegation(forwarder: str, server: tuple[str, int], zone: str, names: set[str]) -> Finding:
+    subject = f"delegation of {zone} at {forwarder}"
+    advice = "delegate or forward the zone to the agents: docs/forwarders.md"
+    try:
+        told = {value.rstrip(".").lower() for value in ask(server, zone, "NS", FORWARDER_S).values}
     except WorldError as error:
-        return Finding(subject, "fail", str(error), "it has to run, and to let this agent ask")
+        return Finding("", subject, "fail", str(error), advice)
+    if told != names:
+        said = f"it is told {', '.join(sorted(told)) or 'no name server'}, not {', '.join(sorted(names))}"
+        return Finding("", subject, "fail", said, advice)
+    return Finding("", subject, "ok", f"it is told {', '.join(sorted(told))}")
+
+
+# --- a service --------------------------------------------------------------------------------------------------------
+
+
+def sides(service: str, reads: Sequence[Read], live: Assignment | None) -> Iterator[Finding]:
+    """What the views' own cycle has read: nobody is asked twice."""
+    for each in reads:
+        yield _side(service, each, live)
+
+
+def _side(service: str, each: Read, live: Assignment | None) -> Finding:
+    view = each.view
+    if view is None:
+        advice = _ADVICE[each.fault] if each.fault else "it has to run, and to let this agent ask"
+        return Finding(service, each.name, "fail", each.trouble, advice)
     if live and view.epoch > live.epoch:
-        return Finding(subject, "fail", f"{view.evidence}: newer than ours ({live.epoch})", _ADVICE[Fault.CONFLICT])
+        said = f"{view.evidence}: newer than ours ({live.epoch})"
+        return Finding(service, each.name, "fail", said, _ADVICE[Fault.CONFLICT])
     if live and view.node != live.node:
-        return Finding(subject, "warn", f"{view.evidence}: not {live.node}, which is live", _ADVICE[Fault.CONFLICT])
-    return Finding(subject, "ok", view.evidence)
+        said = f"{view.evidence}: not {live.node}, which is live"
+        return Finding(service, each.name, "warn", said, _ADVICE[Fault.CONFLICT])
+    if view.flaw:
+        said = f"{view.evidence}: {view.flaw}"
+        return Finding(service, each.name, "warn", said, "docs/forwarders.md has settings that keep to it")
+    return Finding(service, each.name, "ok", view.evidence)
 
 
-def rehearsal(service: str, node: str, rehearse: Callable[[str], str]) -> Finding:
-    subject = f"{service} switch to {node}"
+def step(service: str, one: Step) -> Iterator[Finding]:
+    subject = f"step {one.name}"
     try:
-        return Finding(subject, "ok", f"AWS would take what it changes: {rehearse(node)}")
+        said = one.check()
     except CloudError as error:
-        return _failed(subject, error)
+        yield _failed(service, subject, error)
+    else:
+        if said:
+            yield Finding(service, subject, "ok", said)
+
+
+def permissions(service: str, one: Step, session: Session, identity: str | None) -> Iterator[Finding]:
+    try:
+        needs = one.needs()
+    except CloudError as error:
+        yield _failed(service, f"permissions of {one.name}", error)
+        return
+    for need in needs:
+        yield _permission(service, need, session, identity)
+
+
+def _permission(service: str, need: Need, session: Session, identity: str | None) -> Finding:
+    found = proof(session, need, identity)
+    if found.allowed is None:
+        advice = "compare the agent's policy with deploy/iam-policy.json"
+        return Finding(service, f"permission {need.action}", "warn", f"unproven: {found.said}", advice)
+    level = "ok" if found.allowed else "fail"
+    advice = "" if found.allowed else _ADVICE[Fault.DENIED]
+    return Finding(service, f"permission {need.action}", level, found.said, advice)
+
+
+def rehearsal(service: str, node: str, rehearse: Callable[[str], str]) -> Iterator[Finding]:
+    subject = f"switch to {node}"
+    try:
+        changes = rehearse(node)
+    except CloudError as error:
+        yield _failed(service, subject, error)
+    else:
+        yield Finding(service, subject, "ok", f"it would change {changes}, and what can be tried dry passes")
 
 
 def nodes(state: State, now: float) -> Iterator[Finding]:
@@ -81,20 +205,16 @@ def nodes(state: State, now: float) -> Iterator[Finding]:
         opinion = of(state, node, now)
         level = "ok" if opinion.sight is Sight.ACTIVE else "warn"
         advice = "" if level == "ok" else "it can't take over until it is up"
-        yield Finding(f"{state.policy.service} node {node}", level, opinion.sentence, advice)
+        yield Finding(state.policy.service, f"node {node}", level, opinion.sentence, advice)
 
 
 def witnesses(state: State) -> Iterator[Finding]:
     if state.policy.witnesses:
         return
     said = "no path.witness is configured: two silent nodes look like a dead path"
-    yield Finding(f"{state.policy.service} witnesses", "warn", said, "add an endpoint in AWS that is no file server")
+    advice = "add an endpoint in AWS that is no file server"
+    yield Finding(state.policy.service, "witnesses", "warn", said, advice)
 
 
-def _failed(subject: str, error: CloudError) -> Finding:
-    return Finding(subject, "fail", str(error), _ADVICE[error.fault])
-
-
-def sides(service: str, found: Sequence[Side], live: Assignment | None) -> Iterator[Finding]:
-    for one in found:
-        yield side(service, one, live)
+def _failed(service: str, subject: str, error: CloudError) -> Finding:
+    return Finding(service, subject, "fail", str(error), _ADVICE[error.fault])

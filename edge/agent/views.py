@@ -6,7 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from edge.control.contract import ViewSnapshot
-from edge.errors import WorldError
+from edge.errors import Fault, WorldError
 from edge.failover.model import Assignment, Pointing
 from edge.switches.contract import Side, View
 
@@ -19,6 +19,7 @@ class Read:
     at: float
     view: View | None
     trouble: str = ""
+    fault: Fault | None = None
 
 
 def read(side: Side, now: float) -> Read:
@@ -26,7 +27,7 @@ def read(side: Side, now: float) -> Read:
     try:
         return Read(side.name, now, side.view())
     except WorldError as error:
-        return Read(side.name, now, None, str(error))
+        return Read(side.name, now, None, str(error), getattr(error, "fault", None))
 
 
 def agrees(read_: Read, live: Assignment) -> bool | None:
@@ -78,6 +79,9 @@ class Views:
         else:
             self._disagreed_at.pop(service, None)
         return reads
+
+    def reads(self, service: str) -> Sequence[Read]:
+        return self._reads.get(service, ())
 
     def seen(self, service: str, live: Assignment | None, now: float) -> tuple[ViewSnapshot, ...]:
         return tuple(_snapshot(each, live, now) for each in self._reads.get(service, ()))

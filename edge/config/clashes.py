@@ -431,6 +431,12 @@ def _aws_known(config: Config) -> Iterator[Clash]:
             yield Clash(keys, f"missing: service[{i}].{needs} needs [aws] with the region")
 
 
+def _lines_are_asked_about(config: Config) -> Iterator[Clash]:
+    if config.path.virtual_interfaces and config.aws is None:
+        keys: tuple[Loc, ...] = (("aws",), ("path", "virtual_interface"))
+        yield Clash(keys, "missing: to ask about path.virtual_interface needs [aws] with the region")
+
+
 def _aws_found_without_us(config: Config) -> Iterator[Clash]:
     """A switch must not wait for an answer that depends on the switch."""
     for word, url in config.aws.endpoints if config.aws else Endpoints():
@@ -480,6 +486,7 @@ _CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (
     _asked_distinct,
     _asked_are_others,
     _aws_known,
+    _lines_are_asked_about,
     _aws_found_without_us,
 )
 

@@ -51,6 +51,7 @@ from edge.config.values import (
     Word,
     ZoneName,
     rname_of,
+    several,
     socket_path,
     some,
     time_of_day,
@@ -167,6 +168,8 @@ class Endpoints(Model):
     ec2: Url | None = None
     sts: Url | None = None
     dynamodb: Url | None = None
+    iam: Url | None = None
+    directconnect: Url | None = None
 
 
 class Aws(Model):
@@ -177,6 +180,14 @@ class Aws(Model):
     read_timeout_s: Duration = Field(3.0, alias="read_timeout")
     # Route 53 grants the whole account five requests a second (DNSLimitations): two in 30 s are 1 % of it.
     views_interval_s: Duration = Field(30.0, alias="views_interval")
+    # What a switch will need is tried beforehand: credentials are renewed hourly, and policies change by hand.
+    check_interval_s: Duration = Field(600.0, alias="check_interval")
+    # The agent's own role or user: with it IAM is asked what can't be tried dry (iam:SimulatePrincipalPolicy).
+    identity: StrictStr | None = Field(
+        None,
+        pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+$",
+        examples=["arn:aws:iam::123456789012:role/edge"],
+    )
     endpoints: Endpoints = Endpoints()
 
     @property
@@ -208,10 +219,17 @@ class Witness(Model):
     tcp: Socket = Field(examples=["192.0.2.5:443"])
 
 
+VirtualInterface = Annotated[StrictStr, Field(pattern=r"^dxvif-[0-9a-z]{8,17}$")]
+
+
 class PathCheck(Model):
     # Past one lost probe in five the line is ill, not a node; a line that loses one in ten fails three in a
     # row once in a thousand and may still be judged by.
     loss_limit: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.2
+    # Shown by `edgectl check`, and nothing else: AWS tells of them minutes late.
+    virtual_interfaces: Annotated[tuple[VirtualInterface, ...], BeforeValidator(several)] = Field(
+        (), alias="virtual_interface"
+    )
     witnesses: tuple[Witness, ...] = Field((), alias="witness")
 
 
@@ -247,6 +265,8 @@ class Node(Model):
 
 class Route53(Model):
     zone_id: StrictStr = Field(pattern=r"^[A-Z0-9]{1,32}$", examples=["Z0123456789EXAMPLE"])
+    # Whose clients ask the zone: one that is not associated with it is refused.
+    vpc: StrictStr | None = Field(None, pattern=r"^vpc-[0-9a-f]{8,17}$", examples=["vpc-0123456789abcdef0"])
     # Resolver inbound endpoints, where there are some: what clients in the VPC are told, asked over DNS.
     resolver: tuple[Socket, ...] = ()
 

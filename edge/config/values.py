@@ -226,6 +226,11 @@ def _url(text: str) -> str:
     return text
 
 
+def several(value: object) -> object:
+    """One alone may be written without brackets."""
+    return value if isinstance(value, list) else [value]
+
+
 def some(items: Collection[Any]) -> Collection[Any]:
     if not items:
         raise ValueError("expected at least one")

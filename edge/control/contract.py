@@ -86,16 +86,22 @@ class Snapshot:
     answer_age_s: float
     reload_ok: bool
     credentials_end_s: float | None
+    findings: tuple["Finding", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the preflight check. `level`: ok, warn or fail; `advice`: what to do about it."""
+    """One line of the preflight check, of a service or ("") of the agent. `advice`: what to do about it."""
 
+    service: str
     subject: str
-    level: str
+    level: str  # one of LEVELS
     sentence: str
     advice: str = ""
+
+    @property
+    def what(self) -> str:
+        return f"{self.service} {self.subject}" if self.service else self.subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,5 +177,6 @@ class Desk(Protocol):
     async def check(self) -> Sequence[Finding]: ...
 
 
+LEVELS = ("ok", "warn", "fail")
 FINAL = frozenset({"agreed", "abandoned", "lost"})
 """The kinds of line after which a switch is over."""

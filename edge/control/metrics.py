@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from edge import __version__
 from edge.control import status
-from edge.control.contract import DnsCounts, ServiceSnapshot, Snapshot
+from edge.control.contract import LEVELS, DnsCounts, ServiceSnapshot, Snapshot
 from edge.errors import Fault
 from edge.failover import vetoes
 from edge.failover.model import Cause, Observation, Sight
@@ -87,6 +87,7 @@ class Metrics(Collector):
             yield from _without_birthdays(counted.collect())
         yield from _services(now)
         yield from _agent(now)
+        yield _checks(now)
         yield from _dns(now.dns, self._bounds_s)
 
     def _open_series(self, now: Snapshot) -> None:
@@ -195,6 +196,14 @@ def _agent(now: Snapshot) -> Iterator[Metric]:
     yield _one("edge_store_up", "Whether the store can be written.", now.store_up)
     yield _gauge("edge_credentials_expiry_seconds", "Until the AWS credentials end; absent when they don't.", expiry)
     yield _one("edge_config_reload_success", "Whether the last reload was accepted.", now.reload_ok)
+
+
+def _checks(now: Snapshot) -> Metric:
+    found = {
+        (each.service, each.subject, level): float(each.level == level) for each in now.findings for level in LEVELS
+    }
+    text = "1 for the level of each line of `edgectl check`, of a service or of the agent; asked every ten minutes."
+    return _gauge("edge_check", text, list(found.items()), "service", "subject", "level")
 
 
 def _dns(counts: DnsCounts, bounds_s: Sequence[float]) -> Iterator[Metric]:

@@ -155,7 +155,8 @@ def findings(answer: Json) -> list[Block]:
 
 
 def _finding(finding: Json) -> tuple[str, ...]:
-    return (finding["level"], finding["subject"], finding["sentence"], finding["advice"] or NONE)
+    subject = f"{finding['service']} {finding['subject']}".strip()
+    return (finding["level"], subject, finding["sentence"], finding["advice"] or NONE)
 
 
 def forecast(answer: Json) -> list[Block]:

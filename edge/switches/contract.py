@@ -9,7 +9,7 @@ A side is what an in-VPC client is told by one means: a view of it says which no
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edge.errors import CloudError, Fault
@@ -32,6 +32,20 @@ class Plan:
     evidence: str
     calls: tuple[Call, ...] = ()
     pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A permission that a switch may need: an IAM action (`ec2:StopInstances`) on each of the resources.
+
+    `resources`: the ends of their ARNs, `instance/i-...`. `trials`: calls whose dry runs prove it, where AWS has such.
+    `context`: IAM condition keys, and the values that a call would have.
+    """
+
+    action: str
+    resources: tuple[str, ...]
+    trials: tuple[Call, ...] = ()
+    context: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +84,15 @@ class Step(ABC):
     def applied(self, intent: Intent, answer: Mapping[str, Any]) -> None:  # noqa: B027 for those who need it
         """AWS's answer to a call of the plan, for a step that needs something of it later."""
 
-    def check(self) -> None:  # noqa: B027 for those who need it
-        """Read what no plan reads and a switch would stumble over. Raises CloudError."""
+    def check(self) -> str | None:
+        """Read what no plan reads and a switch would stumble over, and say what was found; None where there is nothing
+        of the kind. Raises CloudError.
+        """
+        return None
+
+    def needs(self) -> tuple[Need, ...]:
+        """What has to be allowed beside reading. May read; raises CloudError."""
+        return ()
 
 
 Reached = Callable[[str], tuple[bool, str]]

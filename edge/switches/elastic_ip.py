@@ -7,11 +7,10 @@ it is remapped may be charged: nothing is sent where it is right.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from edge.errors import CloudError, Fault
 from edge.failover.model import Intent, Stage
-from edge.switches.contract import Call, Plan, Step, View
+from edge.switches.contract import Call, Need, Plan, Step, View
 from edge.switches.session import Session
 
 _DESCRIBE = "DescribeAddresses"
@@ -75,6 +74,12 @@ class Associate(Step):
         self._address = address
         self.within_s = within_s
 
+    def needs(self) -> tuple[Need, ...]:
+        settings = self._address.settings
+        resources = tuple(f"network-interface/{eni}" for eni in settings.interfaces.values())
+        trials = tuple(self._call(node, taken=True) for node in settings.interfaces)
+        return (Need("ec2:AssociateAddress", (f"elastic-ip/{settings.allocation_id}", *resources), trials),)
+
     def plan(self, intent: Intent) -> Plan:
         bound, settings = self._address.bound(), self._address.settings
         if bound.node == intent.node:
@@ -82,13 +87,14 @@ class Associate(Step):
         if bound.interface and bound.interface not in settings.interfaces.values():
             message = f"{bound}, which is none of our nodes: it is not taken"
             raise CloudError(_DESCRIBE, Fault.IMPOSSIBLE, message)
-        return Plan(str(bound), (Call("ec2", "associate_address", self._wanted(intent.node, bound)),))
+        return Plan(str(bound), (self._call(intent.node, taken=bound.interface is not None),))
 
-    def _wanted(self, node: str, bound: Bound) -> Mapping[str, Any]:
+    def _call(self, node: str, *, taken: bool) -> Call:
         settings = self._address.settings
-        return {
+        parameters = {
             "AllocationId": settings.allocation_id,
             "NetworkInterfaceId": settings.interfaces[node],
             "PrivateIpAddress": settings.addresses[node],
-            "AllowReassociation": bound.interface is not None,
+            "AllowReassociation": taken,
         }
+        return Call("ec2", "associate_address", parameters)

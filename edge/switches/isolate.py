@@ -18,7 +18,7 @@ from typing import Any
 from edge.errors import CloudError, Fault
 from edge.failover.model import Intent, Stage
 from edge.switches import interfaces
-from edge.switches.contract import Call, Plan, Step
+from edge.switches.contract import Call, Need, Plan, Step
 from edge.switches.session import Session
 
 TAG = "edge-groups"
@@ -55,16 +55,28 @@ class Isolate(Step):
         groups = _groups(interface)
         if set(groups) == set(self._settings.quarantine):
             return []
-        kept = " ".join(groups)
-        if len(kept) > _TAG_LIMIT:
-            message = f"{interface['NetworkInterfaceId']} has {len(groups)} security groups, more than its tag can keep"
-            raise CloudError(interfaces.DESCRIBE, Fault.IMPOSSIBLE, message)
-        tags = {"Resources": [interface["NetworkInterfaceId"]], "Tags": [{"Key": TAG, "Value": kept}]}
-        return [Call("ec2", "create_tags", tags), _swap(interface, self._settings.quarantine)]
+        return [_tag(interface), _swap(interface, self._settings.quarantine)]
 
-    def check(self) -> None:
+    def check(self) -> str:
         """Whether the quarantine groups are there: otherwise the first who asks is a switch."""
         self._session.read("ec2", "describe_security_groups", GroupIds=list(self._settings.quarantine))
+        return f"{' '.join(self._settings.quarantine)} is there"
+
+    def needs(self) -> tuple[Need, ...]:
+        """The nodes' own groups among them: they are given back by the same call."""
+        found = interfaces.described(self._session, self._settings.interfaces).values()
+        own = tuple(f"network-interface/{eni}" for eni in self._settings.interfaces.values())
+        groups = sorted({*self._settings.quarantine, *(group for each in found for group in _groups(each))})
+        instances = sorted(f"instance/{each['Attachment']['InstanceId']}" for each in found if "Attachment" in each)
+        swaps = tuple(_swap(each, to) for each in found for to in (self._settings.quarantine, tuple(_groups(each))))
+        return (
+            Need("ec2:CreateTags", own, tuple(map(_tag, found)), {"aws:TagKeys": (TAG,)}),
+            Need(
+                "ec2:ModifyNetworkInterfaceAttribute",
+                (*own, *instances, *(f"security-group/{group}" for group in groups)),
+                swaps,
+            ),
+        )
 
 
 class Rejoin(Step):
@@ -95,6 +107,14 @@ def _kept(node: str, interface: Mapping[str, Any]) -> tuple[str, ...]:
         message = f"{_said(node, interface)}, and no tag {TAG} says which it had before: give it its own groups"
         raise CloudError(interfaces.DESCRIBE, Fault.IMPOSSIBLE, message)
     return tuple(kept.split())
+
+
+def _tag(interface: Mapping[str, Any]) -> Call:
+    eni, groups = interface["NetworkInterfaceId"], _groups(interface)
+    kept = " ".join(groups)
+    if len(kept) > _TAG_LIMIT:
+        raise interfaces.unfit(f"{eni} has {len(groups)} security groups, more than its tag can keep")
+    return Call("ec2", "create_tags", {"Resources": [eni], "Tags": [{"Key": TAG, "Value": kept}]})
 
 
 def _swap(interface: Mapping[str, Any], groups: tuple[str, ...]) -> Call:

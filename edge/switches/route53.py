@@ -10,28 +10,30 @@ then.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
 from edge.errors import CloudError, Fault
 from edge.failover.model import Intent, Stage
-from edge.switches.contract import Call, NewerEpochError, Plan, Step, View
+from edge.switches.contract import Call, Need, NewerEpochError, Plan, Step, View
 from edge.switches.session import Session
 
 _EPOCH = re.compile(r'"epoch=(\d+) node=([^" ]+)"')
 _LIST = "ListResourceRecordSets"
+_NO_CHANGE = "C0EDGECHECK0"
 _NO_CACHE_TTL_S = 0  # Route 53 allows it, and any other lets a resolver keep the dead node
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`name` has no trailing dot; `addresses` are what the name is to answer, by node."""
+    """`name` has no trailing dot; `addresses` are what the name is to answer, by node. `vpc`: whose clients ask."""
 
     zone_id: str
     name: str
     addresses: Mapping[str, tuple[str, ...]]
+    vpc: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +135,8 @@ class Zone:
     def _ours(self, record_set: Mapping[str, Any]) -> bool:
         """Whether a set is one that we write. An alias, a CNAME or a routing policy is somebody else's, and refused."""
         name, kind = record_set["Name"].rstrip(".").lower(), record_set["Type"]
-        if kind == "TXT":
-            return bool(name == f"_edge.{self._settings.name}")
-        if name != self._settings.name or kind not in ("A", "AAAA", "CNAME"):
+        own = self._settings.name
+        if kind not in {own: ("A", "AAAA", "CNAME"), f"_edge.{own}": ("TXT", "CNAME")}.get(name, ()):
             return False
         if kind == "CNAME" or set(record_set) - _PLAIN:
             message = f"{name} has a {kind} record that is a CNAME, an alias or has a routing policy"
@@ -143,18 +144,46 @@ class Zone:
         return True
 
     def _refuse_unfit(self) -> None:
-        """What a zone is for and where it hangs never changes, so it is asked once."""
-        if self._fit:
-            return
-        zone = self._session.read("route53", "get_hosted_zone", Id=self._settings.zone_id)["HostedZone"]
-        unfit = None
-        if not zone.get("Config", {}).get("PrivateZone"):
-            unfit = "is a public zone: it would show the addresses to the world"
-        elif not f".{self._settings.name}.".endswith(f".{zone['Name']}"):
-            unfit = f"is the zone {zone['Name']}, which can't hold {self._settings.name}"
-        if unfit:
+        """What a zone is for and where it hangs hardly changes, so it is asked once; `check` asks again."""
+        if not self._fit:
+            self.check()
+
+    def check(self) -> str:
+        """Whether it is a zone to write to, and for whom: the VPCs that it is associated with."""
+        self._fit = False
+        found = self._session.read("route53", "get_hosted_zone", Id=self._settings.zone_id)
+        zone, vpcs = found["HostedZone"], [str(each["VPCId"]) for each in found.get("VPCs", ())]
+        if unfit := self._unfit(zone, vpcs):
             raise CloudError("GetHostedZone", Fault.IMPOSSIBLE, f"{self._settings.zone_id} {unfit}")
         self._fit = True
+        return f"{self._settings.zone_id} is private, and associated with {', '.join(vpcs)}"
+
+    def _unfit(self, zone: Mapping[str, Any], vpcs: Sequence[str]) -> str | None:
+        if not zone.get("Config", {}).get("PrivateZone"):
+            return "is a public zone: it would show the addresses to the world"
+        if not f".{self._settings.name}.".endswith(f".{zone['Name']}"):
+            return f"is the zone {zone['Name']}, which can't hold {self._settings.name}"
+        if self._settings.vpc and self._settings.vpc not in vpcs:
+            return f"is not associated with {self._settings.vpc}, but with {', '.join(vpcs)}: nobody there would see it"
+        return None
+
+    def need(self) -> Need:
+        name, key = self._settings.name, "route53:ChangeResourceRecordSets"
+        context = {
+            f"{key}NormalizedRecordNames": (name, f"_edge.{name}"),
+            f"{key}RecordTypes": ("A", "AAAA", "TXT"),
+            f"{key}Actions": ("CREATE", "UPSERT", "DELETE"),
+        }
+        return Need(key, (f"hostedzone/{self._settings.zone_id}",), context=context)
+
+    def followed(self) -> str:
+        """Whether a change could be followed, by asking for one that nobody made."""
+        try:
+            self.in_sync(_NO_CHANGE)
+        except CloudError as error:
+            if error.fault is not Fault.IMPOSSIBLE:
+                raise
+        return "GetChange is allowed"
 
     def in_sync(self, change_id: str) -> bool:
         """Whether a batch has reached every name server."""
@@ -169,6 +198,12 @@ class Publish(Step):
     def __init__(self, zone: Zone) -> None:
         self._zone = zone
         self._accepted = (0, "")
+
+    def check(self) -> str:
+        return self._zone.check()
+
+    def needs(self) -> tuple[Need, ...]:
+        return (self._zone.need(),)
 
     def plan(self, intent: Intent) -> Plan:
         return self._zone.batch(intent)
@@ -190,6 +225,9 @@ class Verify(Step):
     def __init__(self, zone: Zone, published: Publish) -> None:
         self._zone = zone
         self._published = published
+
+    def check(self) -> str:
+        return self._zone.followed()
 
     def plan(self, intent: Intent) -> Plan:
         plan = self._zone.batch(intent)

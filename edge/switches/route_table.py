@@ -19,7 +19,7 @@ from typing import Any
 from edge.errors import CloudError, Fault
 from edge.failover.model import Intent, Stage
 from edge.switches import interfaces
-from edge.switches.contract import Call, Plan, Step, View
+from edge.switches.contract import Call, Need, Plan, Step, View
 from edge.switches.session import Session
 
 _DESCRIBE = "DescribeRouteTables"
@@ -60,13 +60,18 @@ class Routes:
 
     def view(self) -> View:
         """The node that all tables lead to; where they disagree, or lead elsewhere, none."""
-        described = interfaces.described(self._session, self.settings.interfaces)
-        for node, interface in described.items():
-            refuse_checked(node, interface)
+        self.unchecked()
         leads = self.leads()
         nodes = {lead.node for lead in leads}
         strange = len(nodes) > 1 or any(lead.target for lead in leads)
         return View(None if strange else next(iter(nodes)), 0, self.said(leads), strange)
+
+    def unchecked(self) -> str:
+        """Raises CloudError where a node would drop what is routed to it."""
+        described = interfaces.described(self._session, self.settings.interfaces)
+        for node, interface in described.items():
+            refuse_checked(node, interface)
+        return f"the source/destination check is off at {' and '.join(described) or 'no node'}"
 
     def leads(self) -> tuple[Lead, ...]:
         wanted = {"Name": "route-table-id", "Values": list(self.settings.tables)}
@@ -108,6 +113,17 @@ class Lay(Step):
         self._routes = routes
         self._session = session
         self.within_s = within_s
+
+    def check(self) -> str:
+        return self._routes.unchecked()
+
+    def needs(self) -> tuple[Need, ...]:
+        tables, node = self._routes.settings.tables, next(iter(self._routes.settings.interfaces))
+        resources = tuple(f"route-table/{table}" for table in tables)
+        return (
+            Need("ec2:ReplaceRoute", resources, tuple(self._call(Lead(table, node), node) for table in tables)),
+            Need("ec2:CreateRoute", resources, tuple(self._call(Lead(table), node) for table in tables)),
+        )
 
     def plan(self, intent: Intent) -> Plan:
         leads, settings = self._routes.leads(), self._routes.settings

@@ -141,8 +141,6 @@ class Runner:
 
     def rehearse(self, intent: Intent) -> str:
         """What a switch would change; raises CloudError where reading or a dry run tells that it would stumble."""
-        for step in self._steps:
-            step.check()
         planned = [(step, step.plan(intent)) for step in self._steps if step.stage is not Stage.VERIFY]
         for _, plan in planned:
             for call in plan.calls:

@@ -14,7 +14,7 @@ from typing import Any
 from edge.errors import CloudError, Fault
 from edge.failover.model import Intent, Stage
 from edge.switches import interfaces
-from edge.switches.contract import Call, Plan, Step, View
+from edge.switches.contract import Call, Need, Plan, Step, View
 from edge.switches.session import Session
 
 
@@ -53,6 +53,24 @@ class Address:
                 return True
         return False
 
+    def need(self, api: str) -> Need:
+        return Need(f"ec2:{api}", tuple(f"network-interface/{eni}" for eni in self.settings.interfaces.values()))
+
+    def check(self) -> str:
+        """Whether either interface can have it: one subnet, whose range it lies in, unreserved, and room for it."""
+        own, address = self.settings.interfaces, self.settings.address
+        found = {node: interfaces.there(self._session, own, node) for node in own}
+        subnets = {str(interface["SubnetId"]) for interface in found.values()}
+        if len(subnets) > 1:
+            said = " and ".join(sorted(subnets))
+            raise interfaces.unfit(f"{' and '.join(own.values())} are in {said}: an address moves within one subnet")
+        described = self._session.read("ec2", "describe_subnets", SubnetIds=sorted(subnets))
+        cidr = str(described["Subnets"][0]["CidrBlock"])
+        if trouble := interfaces.outside(address, cidr):
+            raise interfaces.unfit(f"{address} {trouble}")
+        room = interfaces.room(self._session, found, address)
+        return f"{address} is in {cidr} ({subnets.pop()}); {room}"
+
     def said(self, holders: tuple[str, ...]) -> str:
         return f"{self.settings.address} is on {' and '.join(holders) or 'no interface'}"
 
@@ -65,6 +83,9 @@ class Unassign(Step):
     def __init__(self, address: Address, within_s: float | None = None) -> None:
         self._address = address
         self.within_s = within_s
+
+    def needs(self) -> tuple[Need, ...]:
+        return (self._address.need("UnassignPrivateIpAddresses"),)
 
     def plan(self, intent: Intent) -> Plan:
         holders = self._address.holders()
@@ -89,6 +110,12 @@ class Assign(Step):
     def __init__(self, address: Address, within_s: float | None = None) -> None:
         self._address = address
         self.within_s = within_s
+
+    def check(self) -> str:
+        return self._address.check()
+
+    def needs(self) -> tuple[Need, ...]:
+        return (self._address.need("AssignPrivateIpAddresses"),)
 
     def plan(self, intent: Intent) -> Plan:
         return self._plan(intent, self._address.holders())

@@ -110,6 +110,7 @@ class Session:
         self._boto: Any = None
         self._keys: Keys | None = None
         self._pools: Mapping[str, type] = {}
+        self.ahead_s: float | None = None  # AWS's clock of this host's, by its last answer; its seconds are whole
 
     def warm(self) -> None:
         """Import boto3, build the clients and obtain the credentials. What goes wrong, the first call says."""
@@ -126,7 +127,9 @@ class Session:
             method = getattr(self._client(call.service), call.method)
             self._signed_in()
             answer: Mapping[str, Any] = method(**call.parameters)
+            self._told_time(answer)
         except Exception as error:
+            self._told_time(getattr(error, "response", None) or {})
             failed = _failed(api, error)
             fault = None if isinstance(failed, _WouldDoError) else failed.fault
             raise failed from error
@@ -134,6 +137,10 @@ class Session:
             return answer
         finally:
             self._heard(api, time.monotonic() - begun, fault)
+
+    def _told_time(self, answer: Mapping[str, Any]) -> None:
+        told = _ahead_s(answer)
+        self.ahead_s = self.ahead_s if told is None else told
 
     def read(self, service: str, method: str, **parameters: Any) -> Mapping[str, Any]:
         """A call that changes nothing: Describe, List, Get."""
@@ -230,18 +237,16 @@ def _refused(api: str, response: Mapping[str, Any]) -> CloudError:
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     fallback = Fault.UNREACHABLE if status >= 500 else Fault.IMPOSSIBLE
     fault = Fault.SKEWED if any(said in message for said in _SKEWED) else _CODES.get(code, fallback)
-    if fault in (Fault.DENIED, Fault.EXPIRED) and (skew_s := _skew_s(response)) is not None:
-        return CloudError(api, Fault.SKEWED, f"{code}: {message} (AWS's clock differs from ours by {skew_s:.0f} s)")
+    ahead_s = _ahead_s(response) or 0.0
+    if fault in (Fault.DENIED, Fault.EXPIRED) and abs(ahead_s) > _SIGNED_S:
+        # EC2 says RequestExpired of ended credentials and of a wrong clock alike (EC2 API, *Error codes*).
+        return CloudError(api, Fault.SKEWED, f"{code}: {message} (AWS's clock differs from ours by {ahead_s:.0f} s)")
     return CloudError(api, fault, f"{code}: {message}")
 
 
-def _skew_s(response: Mapping[str, Any]) -> float | None:
-    """How far AWS's clock is ahead of ours, where a signature of ours would be refused for it.
-
-    EC2 says RequestExpired of ended credentials and of a wrong clock alike (EC2 API, *Error codes*).
-    """
+def _ahead_s(answer: Mapping[str, Any]) -> float | None:
+    """How far AWS's clock is ahead of ours, by the date of an answer (RFC 9110 6.6.1)."""
     with suppress(KeyError, ValueError):
-        told = parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
-        skew_s = told.timestamp() - time.time()
-        return skew_s if abs(skew_s) > _SIGNED_S else None
+        told = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return told.timestamp() - time.time()
     return None

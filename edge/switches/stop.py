@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.failover.model import Intent, Stage
-from edge.switches.contract import Call, Plan, Step
+from edge.switches.contract import Call, Need, Plan, Step
 from edge.switches.session import Session
 
 _DOWN = {"stopped", "terminated"}
@@ -44,6 +44,15 @@ class Stop(Step):
         running = [fenced[node] for node, state in states.items() if state not in _DOWN | _ON_ITS_WAY]
         said = ", ".join(f"{fenced[node]} of {node} is {state}" for node, state in states.items())
         return Plan(said, self._calls(running), pending=not _DOWN.issuperset(states.values()))
+
+    def check(self) -> str:
+        """Whether every instance is there: a wrong id would be found by the first fence."""
+        states = self._states(self._settings.instances)
+        return ", ".join(f"{self._settings.instances[node]} of {node} is {state}" for node, state in states.items())
+
+    def needs(self) -> tuple[Need, ...]:
+        instances = list(self._settings.instances.values())
+        return (Need("ec2:StopInstances", tuple(f"instance/{each}" for each in instances), self._calls(instances)),)
 
     def _states(self, fenced: Mapping[str, str]) -> dict[str, str]:
         described = self._session.read("ec2", "describe_instances", InstanceIds=list(fenced.values()))

@@ -48,6 +48,7 @@ name = "fs.corp.example"
 region = "ap-northeast-1"
 read_timeout = "{read_timeout}"
 views_interval = "1s"
+{more_aws}
 [[service]]
 name = "files.fs.corp.example"
 hold_down = "{hold_down}"
@@ -111,7 +112,7 @@ class Site:
 
     def configure(self, switches: str = BOTH, **settings: str) -> None:
         """Write the agent's file; the settings are the timings and words that a test wants otherwise."""
-        given = {"read_timeout": "3s", "hold_down": "1s", "mode": "auto", "drift": "alert", **settings}
+        given = {"read_timeout": "3s", "hold_down": "1s", "mode": "auto", "drift": "alert", "more_aws": "", **settings}
         known: dict[str, Any] = {
             "home": self.home,
             "dns_port": self.dns[1],

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge.stores.sqlite import dump
-from tests.agent.site import ADDRESS, BOTH, NAME, PATIENCE_S, ROUTE53, SECONDARY, Site
+from tests.agent.site import ADDRESS, BOTH, PATIENCE_S, ROUTE53, SECONDARY, Site
 from tests.cloud.emulator import Emulator
 from tests.cloud.script import FaultKind
 
@@ -164,7 +164,7 @@ def test_the_check_rehearses_a_switch_and_changes_nothing(plant: Plant, way: obj
     site.aws.forget_calls()
     api = "ec2:ReplaceRoute" if way is routed else "ec2:StopInstances"
     checked = site.edgectl("--json", "check")
-    assert f"{NAME} switch to b" in checked.stdout
+    assert "switch to b" in {each["subject"] for each in json.loads(checked.stdout)["findings"]}
     assert {call.result for call in site.aws.calls(api)} == {"DryRunOperation"}
     site.aws.fault(api, FaultKind.DENY)
     denied = site.edgectl("check")

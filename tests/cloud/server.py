@@ -40,10 +40,11 @@ from moto.core.utils import get_service_model
 from moto.directconnect.responses import DirectConnectResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.ec2.responses import EC2Response
+from moto.iam.responses import IamResponse
 from moto.route53.responses import Route53
 from moto.sts.responses import TokenResponse
 
-from . import directconnect, dns_face, dynamodb, ec2, route53, ssm
+from . import directconnect, dns_face, dynamodb, ec2, iam, route53, ssm
 from .past import Past
 from .script import SKEW_S, SPARED, ApiError, Fault, FaultKind, Outcome, Script, Vif, error_of
 
@@ -127,6 +128,7 @@ def build(*, stock: bool) -> Cloud:
         "dynamodb": DynamoHandler if stock else dynamodb.mend(pasts["dynamodb"]),
         "directconnect": DirectConnectResponse if stock else directconnect.mend(script),
         "ssm": ssm.StockSSM if stock else ssm.mend(commands),
+        "iam": IamResponse if stock else iam.mend(script),
         "sts": TokenResponse,
     }
     return Cloud(script, ledger, commands, pasts, services, nullcontext() if stock else threading.Lock())

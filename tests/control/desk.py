@@ -103,6 +103,7 @@ class Bench:
             answer_age_s=0.25,
             reload_ok=self.reload_ok,
             credentials_end_s=self.credentials_end_s,
+            findings=tuple(self.findings),
         )
 
     def _service(self, state: State) -> ServiceSnapshot:

@@ -101,9 +101,10 @@ async def test_a_limit_that_makes_no_sense(http: aiohttp.ClientSession, limit: s
 
 
 async def test_check(served: Served, http: aiohttp.ClientSession) -> None:
-    served.desk.findings = [Finding("disk", "warn", "3 MiB free", "make room")]
+    served.desk.findings = [Finding("", "disk", "warn", "3 MiB free", "make room")]
     (finding,) = (await get(http, "check"))["findings"]
-    assert finding == {"subject": "disk", "level": "warn", "sentence": "3 MiB free", "advice": "make room"}
+    said = {"subject": "disk", "level": "warn", "sentence": "3 MiB free", "advice": "make room"}
+    assert finding == {"service": "", **said}
 
 
 async def test_version(http: aiohttp.ClientSession) -> None:

@@ -8,6 +8,7 @@ from shutil import which
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge.control.contract import Finding
 from edge.control.metrics import Metrics
 from edge.dns.cage import PARTS
 from edge.dns.counters import BUCKETS_S, slot
@@ -158,6 +159,14 @@ def test_the_agent_itself() -> None:
         0
     ] * 3
     assert ("edge_credentials_expiry_seconds", frozenset()) not in samples(found)
+
+
+def test_each_line_of_the_check_has_one_level() -> None:
+    desk, found = busy()
+    desk.findings = [Finding("", "disk", "ok", "room"), Finding(FILES, "step assign", "fail", "denied", "attach it")]
+    levels = {level: of(samples(found), "edge_check", FILES, "step assign", level) for level in ("ok", "warn", "fail")}
+    assert levels == {"ok": 0, "warn": 0, "fail": 1}
+    assert of(samples(found), "edge_check", "", "disk", "ok") == 1
 
 
 def test_probes() -> None:

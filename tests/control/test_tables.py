@@ -157,6 +157,7 @@ def test_spans() -> None:
 
 
 def test_findings() -> None:
-    found = {"level": "warn", "subject": "disk", "sentence": "3 MiB free", "advice": ""}
-    (block,) = tables.findings({"findings": [found]})
-    assert block.rows == (("warn", "disk", "3 MiB free", "-"),)
+    disk = {"service": "", "level": "warn", "subject": "disk", "sentence": "3 MiB free", "advice": ""}
+    node = {"service": FILES, "level": "ok", "subject": "node a", "sentence": "a is active", "advice": ""}
+    (block,) = tables.findings({"findings": [disk, node]})
+    assert block.rows == (("warn", "disk", "3 MiB free", "-"), ("ok", f"{FILES} node a", "a is active", "-"))

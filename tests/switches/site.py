@@ -36,7 +36,7 @@ def signed_in(
     aws: Emulator, *, connect_timeout_s: float = 10.0, read_timeout_s: float = 60.0, url: str | None = None
 ) -> Session:
     """A session whose time-outs no slow machine meets, unless they are given."""
-    endpoints = dict.fromkeys(("route53", "ec2", "sts"), url or aws.endpoint_url)
+    endpoints = dict.fromkeys(("route53", "ec2", "sts", "iam", "directconnect"), url or aws.endpoint_url)
     with pytest.MonkeyPatch.context() as environment:
         for name, value in aws.env().items():
             environment.setenv(name, value)

@@ -7,7 +7,9 @@ from typing import Any
 
 from edge.failover.model import Stage
 from edge.switches import elastic_ip, isolate
+from edge.switches.permissions import proof
 from edge.switches.survey import survey
+from edge.switches.virtual_interface import line
 from tests.cloud.script import Call
 from tests.switches.site import CHANGE, Site, intent
 
@@ -36,8 +38,16 @@ def everything(site: Site) -> Iterable[Call]:
             site.session.call(call)
     made = site.aws.calls()
     wide(site)
-    site.session.read("sts", "get_caller_identity")
+    checked(site)
     return [*made, *site.aws.calls()]
+
+
+def checked(site: Site) -> None:
+    for step in site.steps():
+        step.check()
+        assert all(proof(site.session, need, "arn:aws:iam::123456789012:role/edge").allowed for need in step.needs())
+    site.aws.line("dxvif-ffhhk74f")
+    line(site.session, "dxvif-ffhhk74f")
 
 
 def wide(site: Site) -> None:

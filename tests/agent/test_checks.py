@@ -1,0 +1,247 @@
+"""The preflight check: its levels, its rounds in a real agent, and that it changes nothing."""
+
+import json
+import logging
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.agent import checks, preflight
+from edge.agent.checks import AGENT, Checks
+from edge.agent.views import Read
+from edge.config import load
+from edge.control.contract import Finding
+from edge.errors import CloudError, Fault, StoreError
+from edge.failover.model import Assignment
+from edge.switches.contract import Step, View
+from edge.switches.session import Session, Settings
+from tests.agent.site import BOTH, NAME, Site, free_port
+from tests.cloud.emulator import REGION, Emulator
+from tests.cloud.script import FaultKind
+
+CONFIGS = Path(__file__).parents[2] / "config"
+OFTEN = 'check_interval = "2s"'
+
+
+def told(found: Iterator[Finding]) -> list[tuple[str, str, str]]:
+    return [(each.subject, each.level, each.sentence) for each in found]
+
+
+def levels(found: Iterator[Finding]) -> list[str]:
+    return [each.level for each in found]
+
+
+# --- what each line says ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "level", "said"),
+    [
+        (None, "warn", "AWS has told no time yet"),
+        (0.4, "ok", "as AWS's"),
+        (-59.0, "ok", "59 s ahead of AWS's"),
+        (61.0, "warn", "61 s behind AWS's"),
+        (-241.0, "fail", "241 s ahead of AWS's"),
+    ],
+)
+def test_a_clock_is_warned_of_before_aws_refuses_it(ahead_s: float | None, level: str, said: str) -> None:
+    assert told(preflight.clock(ahead_s)) == [("clock", level, said)]
+
+
+def test_a_store_that_can_not_be_written_fails() -> None:
+    def broken() -> None:
+        raise StoreError("the disk is gone")
+
+    assert levels(preflight.store(broken)) == ["fail"]
+    assert levels(preflight.store(lambda: None)) == ["ok"]
+
+
+def test_a_full_disk_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert levels(preflight.disk(tmp_path)) == ["ok"]
+    monkeypatch.setattr(preflight, "DISK_WARN_BYTES", 1 << 62)
+    assert levels(preflight.disk(tmp_path)) == ["warn"]
+
+
+LIVE = Assignment("b", 2)
+
+
+@pytest.mark.parametrize(
+    ("view", "level", "said"),
+    [
+        (View("b", 2, "read"), "ok", "read"),
+        (View("a", 2, "read"), "warn", "read: not b, which is live"),
+        (View("a", 3, "read"), "fail", "read: newer than ours (2)"),
+        (View("b", 2, "read", flaw="TTL 300"), "warn", "read: TTL 300"),
+    ],
+)
+def test_a_side_is_compared_with_what_is_live(view: View, level: str, said: str) -> None:
+    assert told(preflight.sides(NAME, [Read("side", 0.0, view)], LIVE)) == [("side", level, said)]
+
+
+def test_a_side_that_can_not_be_read_says_what_to_do() -> None:
+    denied = Read("side", 0.0, None, "denied", Fault.DENIED)
+    silent = Read("side", 0.0, None, "no answer")
+    advice = [each.advice for each in preflight.sides(NAME, [denied, silent], LIVE)]
+    assert ["iam-policy.json" in advice[0], "let this agent ask" in advice[1]] == [True, True]
+
+
+class Odd(Step):
+    name = "odd"
+
+    def __init__(self, fault: Fault | None) -> None:
+        self._fault = fault
+
+    def plan(self, intent: object) -> object:  # type: ignore[override]
+        raise AssertionError("a check plans nothing")
+
+    def check(self) -> str | None:
+        if self._fault:
+            raise CloudError("DescribeOdd", self._fault, "so it is")
+        return None
+
+    def needs(self) -> tuple[()]:
+        self.check()
+        return ()
+
+
+def test_every_fault_has_its_advice() -> None:
+    session = Session(Settings(REGION, 1.0, 1.0), lambda *_: None)
+    for fault in Fault:
+        for found in (preflight.step(NAME, Odd(fault)), preflight.permissions(NAME, Odd(fault), session, None)):
+            [finding] = found
+            assert (finding.level, bool(finding.advice)) == ("fail", True)
+    assert not told(preflight.step(NAME, Odd(None)))
+
+
+def test_questions_that_come_too_late_are_not_asked() -> None:
+    def slow() -> Iterator[Finding]:
+        time.sleep(0.05)
+        yield Finding("", "slow", "ok", "at last")
+
+    [first, rest] = preflight.asked(NAME, [slow, slow, slow], 0.01)
+    assert (first.subject, rest.level) == ("slow", "fail")
+    assert rest.sentence.startswith("2 questions were not asked")
+
+
+def test_a_forwarder_that_does_not_find_the_zone_is_told(cloud: Emulator, tmp_path: Path) -> None:
+    """The emulated zone's own name servers are not ours: what is delegated elsewhere looks like that."""
+    config = load(CONFIGS / "multi-az-route53.toml")
+    assert config.forwarders
+    nobody = config.forwarders[0].model_copy(update={"dns": ("127.0.0.1", free_port())})
+    silent = config.model_copy(update={"forwarders": (nobody,)})
+    [found] = preflight.delegations(silent)
+    assert (found.level, found.subject) == ("fail", f"delegation of {config.zones[0].name} at {nobody.name}")
+
+
+# --- told once --------------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_check_is_told_once_and_once_when_it_passes(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "edge")
+    kept = Checks()
+    for level in ("ok", "fail", "fail", "warn", "warn", "fail"):
+        kept.heard(NAME, [Finding(NAME, "step assign", level, "so", "do")])
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO", "WARNING"]
+    assert caplog.messages[0] == f"check of {NAME} step assign fails: so; do"
+    kept.heard(AGENT, [Finding("", "disk", "ok", "room")])
+    kept.keep([AGENT])
+    assert [each.subject for each in kept.found()] == ["disk"]
+
+
+def test_a_round_is_spread_over_the_interval_and_the_first_is_soon() -> None:
+    assert checks.pause_s(5, 600.0, first=False) == 120.0
+    assert checks.pause_s(5, 600.0, first=True) == 1.0
+    assert checks.pause_s(5, 1.0, first=True) == 0.2
+
+
+# --- in a real agent --------------------------------------------------------------------------------------------------
+
+
+def metric(site: Site, subject: str, level: str, service: str = NAME) -> str | None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.http_port}/metrics", timeout=10) as page:
+        text = page.read().decode()
+    labels = f'level="{level}",service="{service}",subject="{subject}"'
+    found = re.search(rf"^edge_check\{{{re.escape(labels)}\}} (\S+)$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def logged(site: Site, what: str) -> int:
+    return (site.home / "edged.log").read_text().count(what)
+
+
+@pytest.fixture
+def checking(site: Site) -> Site:
+    site.configure(BOTH, more_aws=OFTEN)
+    site.start()
+    site.until("the agent is content with a", lambda: site.ready_on("a"))
+    site.until("a round is done", lambda: metric(site, "switch to b", "ok") == "1.0")
+    return site
+
+
+def test_a_permission_that_is_denied_is_seen_before_it_is_needed(checking: Site) -> None:
+    site = checking
+    site.aws.fault("route53:GetChange", FaultKind.DENY)
+    site.until("it is seen", lambda: metric(site, "step route53-insync", "fail") == "1.0")
+    assert metric(site, "step route53-insync", "ok") == "0.0"
+    before = len(site.aws.calls("route53:GetChange"))
+    site.until("rounds go on", lambda: len(site.aws.calls("route53:GetChange")) > before + 2)
+    assert logged(site, f"check of {NAME} step route53-insync fails") == 1
+    site.aws.clear_faults()
+    site.until("it passes again", lambda: metric(site, "step route53-insync", "ok") == "1.0")
+    site.until("that is told", lambda: logged(site, f"check of {NAME} step route53-insync passes again") == 1)
+    assert site.settled_on("a")
+
+
+def test_credentials_that_have_ended_are_seen_before_they_are_needed(checking: Site) -> None:
+    site = checking
+    site.aws.fault("*", FaultKind.EXPIRED)
+    site.until("it is seen", lambda: metric(site, "credentials", "fail", service="") == "1.0")
+    site.until("the switch too", lambda: metric(site, "switch to b", "fail") == "1.0")
+    checked = site.edgectl("--json", "check")
+    assert checked.returncode == 1
+    [credentials] = [each for each in json.loads(checked.stdout)["findings"] if each["subject"] == "credentials"]
+    assert "renew the credentials" in credentials["advice"]
+    assert site.answer() == ("127.0.1.10",)
+
+
+def test_the_check_has_all_of_it_and_changes_nothing(checking: Site) -> None:
+    site = checking
+    site.aws.forget_calls()
+    checked = site.edgectl("--json", "check")
+    found = {(each["service"] != "", each["subject"]): each for each in json.loads(checked.stdout)["findings"]}
+    assert {subject for ours, subject in found if not ours} == {"disk", "store", "credentials", "clock"}
+    assert {subject for ours, subject in found if ours} == {
+        "agent",
+        "route53",
+        "secondary_ip",
+        "step assign",
+        "step route53",
+        "step route53-insync",
+        "permission ec2:UnassignPrivateIpAddresses",
+        "permission ec2:AssignPrivateIpAddresses",
+        "permission route53:ChangeResourceRecordSets",
+        "switch to a",
+        "switch to b",
+        "node a",
+        "node b",
+        "witnesses",
+    }
+    unproven = {subject for (_, subject), each in found.items() if each["level"] == "warn"}
+    assert unproven == {"witnesses", *(subject for _, subject in found if subject.startswith("permission "))}
+    assert checked.returncode == 0
+    changing = ("Assign", "Unassign", "Change", "Create", "Delete", "Modify", "Stop", "Replace", "Associate")
+    assert not [call for call in site.aws.calls() if call.api.partition(":")[2].startswith(changing)]
+
+
+def test_an_aws_that_is_silent_does_not_keep_the_check_from_answering(checking: Site) -> None:
+    site = checking
+    site.aws.fault("*", FaultKind.BLACK_HOLE)
+    checked = site.edgectl("--json", "check")
+    assert checked.returncode == 1
+    failed = {each["subject"] for each in json.loads(checked.stdout)["findings"] if each["level"] == "fail"}
+    assert {"credentials", "route53", "step assign"} <= failed
+    assert site.answer() == ("127.0.1.10",)
