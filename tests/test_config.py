@@ -20,6 +20,7 @@ from edge.config import (
     Config,
     Endpoint,
     FenceKind,
+    GuestOs,
     ProbeKind,
     Topology,
     cautions,
@@ -216,8 +217,8 @@ ONE_MISTAKE = [
     ('kind = "smb"', 'kind = "sbm"', 'service[0].probe.kind: found "sbm"; did you mean "smb"?'),
     (
         "[service.switch.route53]\n  zone_id",
-        "[service.switch.guest]\n  zone_id",
-        "service[0].switch.guest: unknown key; this version does not have it yet; available: route53",
+        "[service.switch.dynamodb]\n  zone_id",
+        "service[0].switch.dynamodb: unknown key; this version does not have it yet; available: route53",
     ),
     ("[aws]", '[store]\nkind = "dynamodb"\n[aws]', 'store.kind: found "dynamodb"; this version does not have it yet'),
     (
@@ -596,6 +597,133 @@ def test_what_a_weak_fence_means_is_said(read: Read, fence: str, key: str) -> No
     assert not list(cautions(read(RIGHT)))
 
 
+# --- guests -----------------------------------------------------------------------------------------------------------
+
+GUEST = """
+  [service.guest]
+  os = "linux"
+  interface_name = "ens5"
+  on_demote = "Files-Release"
+  on_promote = "Files-Take"
+  deadline = "8s"
+"""
+
+
+def with_guest(*more: tuple[str, str]) -> str:
+    """The right file, whose nodes have instances and guest steps."""
+    text = RIGHT
+    for node, letter in (("eni-0a", "a"), ("eni-0b", "b")):
+        text = text.replace(f'interface = "{node}', f'instance = "i-{letter * 17}"\n  interface = "{node}')
+    text = text.replace("  [service.fence]", f"{GUEST}  [service.fence]")
+    for old, new in more:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def test_guest_steps_are_read(read: Read) -> None:
+    service = read(with_guest()).services[0]
+    assert service.guest is not None
+    assert (service.guest.os, service.guest.interface_name) == (GuestOs.LINUX, "ens5")
+    assert service.guest.demotion == ("demote", "address-down")
+    assert service.guest.promotion == ("address-up", "promote")
+    assert service.moving_addresses == ("10.0.1.100",)
+    bare = read(with_guest((GUEST, '  [service.guest]\n  on_promote = "Files-Take"\n'))).services[0].guest
+    assert bare is not None
+    assert (bare.demotion, bare.promotion, bare.deadline_s) == ((), ("promote",), 10.0)
+
+
+GUEST_MISTAKES = [
+    (('os = "linux"', 'os = "macos"'), 'service[0].guest.os: found "macos"; known here: linux, windows'),
+    (("on_demote", "on_demoted"), 'service[0].guest.on_demoted: unknown key; did you mean "on_demote"?'),
+    (('"Files-Take"', '"files/take"'), 'service[0].guest.on_promote: found "files/take"; not in its form; for example'),
+    (
+        ('"ens5"', '"ens5; reboot"'),
+        'service[0].guest.interface_name: found "ens5; reboot"; not in its form; for example',
+    ),
+    (('"ens5"', '"Ethernet 2"'), 'service[0].guest.interface_name: "Ethernet 2" is no interface of Linux: 1 to 15'),
+    (
+        ('os = "linux"\n', ""),
+        'service[0].guest.interface_name: "ens5" is where "os" brings an address up, and there is',
+    ),
+    ((GUEST, "  [service.guest]\n"), 'service[0].guest: has nothing to do: "os" brings the address that moves up'),
+    (('instance = "i-bb', '# "i-bb'), "service[0].node[1].instance: missing: the guest steps need the instance"),
+    (
+        ("  [service.fence]", f"{ROUTE}  [service.fence]"),
+        'service[0].guest.os: "linux" brings up the address that moves, and there are two: 10.0.1.100 and',
+    ),
+    (
+        (f'{GUEST}  [service.fence]\n  kind = "unassign"', '  [service.fence]\n  kind = "guest"'),
+        'service[0].fence.kind: "guest" demotes the old node in its guest, so it needs [service.guest] with on_demote',
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "beginning"), GUEST_MISTAKES)
+def test_one_mistake_in_the_guest_steps_is_one_problem(
+    problems: Problems, change: tuple[str, str], beginning: str
+) -> None:
+    (problem,) = problems(with_guest(change))
+    assert problem.startswith(beginning)
+
+
+def test_an_address_is_brought_up_where_one_moves(problems: Problems) -> None:
+    address = '  [service.switch.secondary_ip]\n  address = "10.0.1.100"\n'
+    more = ((address, ""), ('answer = "secondary"', ""), ('kind = "unassign"', 'kind = "guest"'))
+    needs = "[service.switch.secondary_ip] or [service.switch.route_table]"
+    said = f'service[0].guest.os: "linux" brings up the address that moves, so it needs {needs}'
+    assert problems(with_guest(*more)) == [said]
+
+
+def test_an_interface_is_found_by_an_ipv4_address(problems: Problems) -> None:
+    only_ipv6 = (('["10.0.1.10", "fd00:1::10"]', '"fd00:1::10"'), ('["10.0.1.11", "fd00:1::11"]', '"fd00:1::11"'))
+    assert problems(with_guest(('  interface_name = "ens5"\n', ""), *only_ipv6)) == [
+        f'service[0].guest.interface_name: missing: node "{node}" has no IPv4 address by which its interface is found'
+        for node in "ab"
+    ]
+
+
+def test_guest_steps_alone_need_aws(problems: Problems) -> None:
+    route53 = '  [service.switch.route53]\n  zone_id = "Z0123456789EXAMPLE"\n'
+    address = '  [service.switch.secondary_ip]\n  address = "10.0.1.100"\n'
+    gone = ((route53, ""), (address, ""), ('answer = "secondary"', ""), ('[aws]\nregion = "ap-northeast-1"', ""))
+    only = (GUEST, '  [service.guest]\n  on_promote = "Files-Take"\n')
+    assert problems(with_guest(*gone, only, ('kind = "unassign"', 'kind = "none"'))) == [
+        "aws: missing: service[0].guest needs [aws] with the region"
+    ]
+
+
+def test_the_budget_has_every_document(read: Read) -> None:
+    config = read(with_guest())
+    terms = {term.name: term for term in failover_budget(config.services[0], config)}
+    order = ["detect", "decide", "demote", "address-down", "fence", "move", "address-up", "promote", "publish"]
+    assert list(terms)[:-2] == order
+    call_s = 2 * 1 + 3
+    assert terms["demote"].seconds == terms["address-down"].seconds == 8 + 0.5 + 4 * call_s
+    assert terms["address-up"].seconds == terms["promote"].seconds == 8 + 0.5 + 3 * call_s
+    fenced = read(with_guest(('kind = "unassign"', 'kind = "guest"')))
+    terms = {term.name: term for term in failover_budget(fenced.services[0], fenced)}
+    assert "fence" not in terms
+    assert terms["demote"].seconds == 20 + 0.5 + 4 * call_s
+    assert terms["address-up"].seconds == 8 + 0.5 + 3 * call_s
+
+
+@pytest.mark.parametrize(
+    ("fence", "outage", "keys"),
+    [
+        ('kind = "unassign"', "answer", ["on_aws_outage"]),
+        ('kind = "unassign"', "hold", []),
+        ('kind = "guest"', "hold", ["fence.kind"]),
+        ('kind = "none"', "hold", ["fence.kind"]),
+    ],
+)
+def test_what_guest_steps_do_not_prove_is_said(read: Read, fence: str, outage: str, keys: list[str]) -> None:
+    config = read(with_guest(('kind = "unassign"', fence), ("hold_down", f'on_aws_outage = "{outage}"\nhold_down')))
+    told = list(cautions(config))
+    assert [each.partition(":")[0] for each in told] == [f"service[0].{key}" for key in keys]
+    assert all("guest" in each or "on_promote" in each for each in told)
+
+
 def second(text: str, *changes: tuple[str, str]) -> str:
     """The same service once more, with another name and other things that move."""
     more = text[text.index("[[service]]") :].replace("files.", "more.")
@@ -963,7 +1091,7 @@ def spoiled(tree: Any, random: Random) -> None:
 def test_whatever_is_wrong_is_told_as_problems(seed: int) -> None:
     """Every stand-in fits, so the second pass never fails; and nothing but problems comes out, whatever went in."""
     random = Random(seed)
-    raw = tomllib.loads(random.choice((RIGHT, with_zones(REVERSE, PARENT))))
+    raw = tomllib.loads(random.choice((RIGHT, with_guest(), with_zones(REVERSE, PARENT))))
     for _ in range(random.randint(1, 4)):
         spoiled(raw, random)
     config, problems = _examine(raw)

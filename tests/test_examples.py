@@ -136,7 +136,7 @@ def calls_in(source: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(source.read_text())):
         match constants(node):
-            case ["ec2" | "route53" | "iam" | "directconnect" as service, str(method), *_]:
+            case ["ec2" | "route53" | "ssm" | "iam" | "directconnect" as service, str(method), *_]:
                 found.add(f"{service}:{''.join(part.capitalize() for part in method.split('_'))}")
     return found
 
@@ -157,7 +157,9 @@ def test_the_policy_is_of_the_form_that_iam_takes() -> None:
 
 def test_whatever_changes_something_is_bound_to_its_resource() -> None:
     for statement in POLICY["Statement"]:
-        changing = [a for a in listed(statement["Action"]) if not a.partition(":")[2].startswith(("Describe", "Get"))]
+        changing = [
+            a for a in listed(statement["Action"]) if not a.partition(":")[2].startswith(("Describe", "Get", "List"))
+        ]
         assert not changing or all("*" not in resource for resource in listed(statement["Resource"]))
 
 
@@ -175,6 +177,10 @@ def test_the_policy_is_that_of_the_examples() -> None:
     assert all(f"security-group/{group}" in resources for group in routed.fence.quarantine)
     assert f"elastic-ip/{public.switch.elastic_ip.allocation_id}" in resources
     assert all(f"instance/{node.instance}" in resources for node in public.nodes)
+    guest = load(ROOT / "config" / "guest-steps.toml").services[0].guest
+    assert guest is not None
+    named = re.findall(r":document/(\S+)", resources)
+    assert set(named) == {guest.on_demote, guest.on_promote, *(p.stem for p in (ROOT / "deploy" / "ssm").iterdir())}
     condition = POLICY["Statement"][1]["Condition"]["ForAllValues:StringEquals"]
     names = condition["route53:ChangeResourceRecordSetsNormalizedRecordNames"]
     assert names == [service.name, f"_edge.{service.name}"]

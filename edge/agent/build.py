@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from edge.agent.answers import answers
-from edge.config import Config, FenceKind, Service, Topology, detection_s, fastest_probe
+from edge.config import Config, FenceKind, Guest, GuestOs, Node, Service, Topology, detection_s, fastest_probe
 from edge.failover.model import Policy, Stage, Thresholds
 from edge.probes.loop import KINDS, WITNESS, Target
-from edge.switches import elastic_ip, isolate, route53, route_table, secondary_ip, stop
+from edge.switches import elastic_ip, guest, isolate, route53, route_table, secondary_ip, stop
 from edge.switches.contract import Reached, Side, Step, Verify
 from edge.switches.runner import Pace
-from edge.switches.session import Session, Settings
+from edge.switches.session import WARM, Session, Settings
 
 STALE_DETECTIONS = 2  # an endpoint that was not probed for two detection times is unknown: our own loop hangs
 
@@ -38,9 +38,11 @@ def policy(config: Config, service: Service) -> Policy:
 
 
 def stages(service: Service) -> frozenset[Stage]:
+    demotes = service.guest is not None and bool(service.guest.demotion)
+    promotes = service.guest is not None and bool(service.guest.promotion)
     wanted = {
-        Stage.FENCE: service.fence.kind is not FenceKind.NONE,
-        Stage.MOVE: service.switch.moves or service.fence.kind is FenceKind.ISOLATE,
+        Stage.FENCE: service.fence.kind is not FenceKind.NONE or demotes,
+        Stage.MOVE: service.switch.moves or service.fence.kind is FenceKind.ISOLATE or promotes,
         Stage.PUBLISH: service.switch.route53 is not None,
         Stage.VERIFY: bool(service.switch) or service.fence.kind is FenceKind.ISOLATE,
     }
@@ -71,7 +73,8 @@ def aws(config: Config) -> Settings | None:
     if config.aws is None:
         return None
     endpoints = {name: url for name, url in config.aws.endpoints if url}
-    return Settings(config.aws.region, config.aws.connect_timeout_s, config.aws.read_timeout_s, endpoints)
+    warm = (*WARM, *(("ssm",) if any(service.guest for service in config.services) else ()))
+    return Settings(config.aws.region, config.aws.connect_timeout_s, config.aws.read_timeout_s, endpoints, warm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,12 @@ NO_SWITCHES = Switches((), (), Pace())
 
 def switches(service: Service, session: Session, reached: Reached) -> Switches:
     made = (
+        _demotion(service, session),
         _fence(service, session, reached),
         _secondary_ip(service, session, reached),
         _route_table(service, session, reached),
         _elastic_ip(service, session, reached),
+        _promotion(service, session),
         _route53(service, session),
     )
     steps = tuple(step for part, _ in made for step in part)
@@ -104,12 +109,58 @@ Part = tuple[tuple[Step, ...], Side | None]
 NOTHING: Part = ((), None)
 
 
+def _demotion(service: Service, session: Session) -> Part:
+    """Before the fence: security groups may cut the agent in the guest off, and a stopped guest lets go of nothing."""
+    fences = service.fence.kind is FenceKind.GUEST
+    return _guest(service, session, Stage.FENCE, service.demotion_deadline_s, required=fences)
+
+
+def _promotion(service: Service, session: Session) -> Part:
+    """Once everything has moved to the node."""
+    within_s = service.guest.deadline_s if service.guest else 0.0
+    return _guest(service, session, Stage.MOVE, within_s, required=True)
+
+
+def _guest(service: Service, session: Session, stage: Stage, within_s: float, *, required: bool) -> Part:
+    told = service.guest
+    if told is None:
+        return NOTHING
+    names = told.demotion if stage is Stage.FENCE else told.promotion
+    runs = [(name, _run(service, told, name)) for name in names]
+    return tuple(guest.Run(name, stage, session, run, within_s, required=required) for name, run in runs), None
+
+
+def _run(service: Service, told: Guest, step: str) -> guest.Settings:
+    """Every document is told the address that moves; where none does, the node's own."""
+    moving = next(iter(service.moving_addresses), None)
+    given = {node.name: {"address": moving or node.addresses[0]} for node in service.nodes}
+    own = {"demote": told.on_demote, "promote": told.on_promote}.get(step)
+    if own:
+        return guest.Settings(service.name, own, _instances(service), given)
+    document, platform = _ADDRESS_DOCUMENTS[told.os or GuestOs.LINUX]
+    action = {"action": step.removeprefix("address-")}
+    whole = {node.name: {**given[node.name], **action, **_interface_in_guest(told, node)} for node in service.nodes}
+    return guest.Settings(service.name, document, _instances(service), whole, platform)
+
+
+# Ours, of deploy/ssm, and the system that each is for, as Systems Manager spells it.
+_ADDRESS_DOCUMENTS = {
+    GuestOs.LINUX: ("Edge-LinuxAddress", "Linux"),
+    GuestOs.WINDOWS: ("Edge-WindowsAddress", "Windows"),
+}
+
+
+def _interface_in_guest(told: Guest, node: Node) -> dict[str, str]:
+    if told.interface_name:
+        return {"interfaceName": told.interface_name}
+    return {"nodeAddress": next(address for address in node.addresses if ":" not in address)}
+
+
 def _fence(service: Service, session: Session, reached: Reached) -> Part:
     """`unassign` stands with the address that it takes away."""
     fence, within_s = service.fence, service.fence.deadline_s
     if fence.kind is FenceKind.STOP:
-        instances = {node.name: node.instance or "" for node in service.nodes}
-        return (stop.Stop(session, stop.Settings(instances, fence.skip_os_shutdown), within_s),), None
+        return (stop.Stop(session, stop.Settings(_instances(service), fence.skip_os_shutdown), within_s),), None
     if fence.kind is FenceKind.ISOLATE:
         settings = isolate.Settings(fence.quarantine, _interfaces(service))
         rejoin = isolate.Rejoin(session, settings, within_s)
@@ -159,6 +210,10 @@ def _route53(service: Service, session: Session) -> Part:
     side = route53.Zone(session, settings)
     publish = route53.Publish(side)
     return (publish, route53.Verify(side, publish)), side
+
+
+def _instances(service: Service) -> dict[str, str]:
+    return {node.name: node.instance or "" for node in service.nodes}
 
 
 def _interfaces(service: Service) -> dict[str, str]:

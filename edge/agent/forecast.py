@@ -9,7 +9,9 @@ from edge.failover.model import Intent
 from edge.history import Line
 from edge.switches.contract import Call, Plan, Step
 
-_MOVES = frozenset({"rejoin", "move", "route", "public"})  # what of the budget is spent in the stage `move`
+# In which stage what of the budget is spent, where it has another name.
+_STAGES = {"demote": "fence", "address-down": "fence"}
+_STAGES |= dict.fromkeys(("rejoin", "move", "route", "public", "address-up", "promote"), "move")
 
 
 def forecast(config: Config, service: Service, intent: Intent, lines: Sequence[Line]) -> Forecast:
@@ -30,7 +32,7 @@ def _costs(budget: Sequence[Term], lines: Sequence[Line]) -> Iterator[Cost]:
     """Each term at worst, and as long as its stage took in the last switch that was told of to its end."""
     took = dict(next((line.took_s for line in reversed(lines) if line.kind == "agreed" and line.took_s), {}))
     for term in budget:
-        stage = "move" if term.name in _MOVES else term.name
+        stage = _STAGES.get(term.name, term.name)
         yield Cost(term.name, term.seconds, took.pop(stage, None), term.arithmetic)
 
 

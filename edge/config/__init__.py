@@ -8,6 +8,7 @@ from edge.config.budget import fastest_probe as fastest_probe
 from edge.config.budget import switch_budget as switch_budget
 from edge.config.cautions import cautions as cautions
 from edge.config.models import Config as Config
+from edge.config.models import Guest as Guest
 from edge.config.models import Node as Node
 from edge.config.models import Probe as Probe
 from edge.config.models import Service as Service
@@ -16,5 +17,6 @@ from edge.config.values import Answer as Answer
 from edge.config.values import Deny as Deny
 from edge.config.values import Endpoint as Endpoint
 from edge.config.values import FenceKind as FenceKind
+from edge.config.values import GuestOs as GuestOs
 from edge.config.values import ProbeKind as ProbeKind
 from edge.config.values import Topology as Topology

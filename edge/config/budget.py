@@ -16,6 +16,7 @@ _TRIES_S, _PAUSE_S = 3.0, 0.5
 _ADDRESS_CALLS, _ROUTE53_CALLS = 2, 3
 _FENCE_CALLS = {FenceKind.UNASSIGN: 2, FenceKind.ISOLATE: 5, FenceKind.STOP: 2}  # isolating tries its two calls dry
 _REJOIN_CALLS = 2
+_DEMOTE_CALLS, _PROMOTE_CALLS = 4, 3  # its commands and its agent are read, then one is sent; the old node's state too
 _COMMIT_S = 0.1  # the journal's and the store's fsync: 5-20 ms on a disk in order
 _FLIP_S = 0.05  # a new table of answers to every DNS worker, and their word that they have it
 
@@ -80,7 +81,8 @@ def _decide_terms(service: Service) -> Iterator[Term]:
 
 def _aws_terms(service: Service, aws: Aws) -> Iterator[Term]:
     switch, fence = service.switch, service.fence
-    if fence.kind is not FenceKind.NONE:
+    yield from _demote_terms(service, aws)
+    if fence.kind not in (FenceKind.NONE, FenceKind.GUEST):
         yield _stage("fence", fence.deadline_s, _FENCE_CALLS[fence.kind], aws)
     if fence.kind is FenceKind.ISOLATE:
         yield _stage("rejoin", fence.deadline_s, _REJOIN_CALLS, aws)
@@ -90,8 +92,20 @@ def _aws_terms(service: Service, aws: Aws) -> Iterator[Term]:
         yield _stage("route", switch.route_table.deadline_s, _route_calls(switch.route_table), aws)
     if switch.elastic_ip:
         yield _stage("public", switch.elastic_ip.deadline_s, _ADDRESS_CALLS, aws)
+    yield from _promote_terms(service, aws)
     if switch.route53:
         yield _stage("publish", _TRIES_S, _ROUTE53_CALLS, aws)
+
+
+def _demote_terms(service: Service, aws: Aws) -> Iterator[Term]:
+    for name in service.guest.demotion if service.guest else ():
+        yield _stage(name, service.demotion_deadline_s, _DEMOTE_CALLS, aws)
+
+
+def _promote_terms(service: Service, aws: Aws) -> Iterator[Term]:
+    if service.guest:
+        for name in service.guest.promotion:
+            yield _stage(name, service.guest.deadline_s, _PROMOTE_CALLS, aws)
 
 
 def _route_calls(route: RouteTable) -> int:

@@ -4,12 +4,21 @@ from collections.abc import Iterator
 
 from edge.config.models import Config, Service
 from edge.config.values import FenceKind
-from edge.failover.model import Authority, OnDrift
+from edge.failover.model import Authority, OnDrift, OnOutage
 
 _UNFENCED = (
     '"none": a switch stops nobody. A node that was only thought to be dead goes on serving the clients that it has,'
     " and both may write"
 )
+_UNPROVEN = (
+    '"none": the guest is asked to let go, and where it does not, the switch goes on. A node that was only thought to'
+    " be dead may go on writing"
+)
+_OWN_WORD = (
+    '"guest": the fence is the guest\'s own word. One that hangs, or has lost Systems Manager, gives none, and the'
+    ' fence fails; where that must not keep the service down, "stop" or "isolate" is the fence'
+)
+_NOT_TAKEN = '"answer": where on_promote fails, clients are sent to a node that has not taken the share; "hold" waits'
 _WAIVED = "false: where the fence fails the switch goes on, as if there were none"
 _TRACKED = (
     '"isolate": security groups keep new connections out; those that they track already go on until they are idle for'
@@ -39,12 +48,16 @@ def _of(service: Service) -> Iterator[tuple[str, str]]:
     """With a cluster manager, that one sees to it that only one node writes."""
     fence = service.fence
     if fence.kind is FenceKind.NONE and service.authority is Authority.AGENT:
-        yield "fence.kind", _UNFENCED
+        yield "fence.kind", _UNPROVEN if service.guest and service.guest.demotion else _UNFENCED
     if fence.kind is not FenceKind.NONE and not fence.required:
         yield "fence.required", _WAIVED
     if fence.kind is FenceKind.ISOLATE:
         yield "fence.kind", _TRACKED
     if service.drift is OnDrift.REPAIR and service.authority is Authority.CLUSTER:
         yield "drift", _FOUGHT
+    if fence.kind is FenceKind.GUEST:
+        yield "fence.kind", _OWN_WORD
+    if service.guest and service.guest.on_promote and service.on_aws_outage is OnOutage.ANSWER:
+        yield "on_aws_outage", _NOT_TAKEN
     if fence.skip_os_shutdown:
         yield "fence.skip_os_shutdown", _UNFLUSHED

@@ -1,6 +1,7 @@
 """Clashes: keys that are right by themselves and wrong together."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 from edge.config.budget import detection_s, detection_text
 from edge.config.models import Config, Endpoints, Forwarder, Node, Peer, Record, Service
-from edge.config.values import Answer, FenceKind, ProbeKind, RecordType, families, target_name
+from edge.config.values import Answer, FenceKind, GuestOs, ProbeKind, RecordType, families, target_name
 from edge.durations import duration_text
 from edge.failover.model import OnDrift
 
@@ -193,8 +194,48 @@ def _fence_has_its_keys(at: Loc, service: Service) -> Iterator[Clash]:
             yield Clash(((*at, "node", j, "instance"), (*key, "kind")), 'missing: the fence "stop" needs the instance')
 
 
+_LINUX_INTERFACE = re.compile(r"[A-Za-z0-9._-]{1,15}")  # IFNAMSIZ is 16 (netdevice(7))
+
+
+def _guest_has_work(at: Loc, service: Service) -> Iterator[Clash]:
+    guest, key = service.guest, (*at, "guest")
+    if guest and not (guest.demotion or guest.promotion):
+        text = 'has nothing to do: "os" brings the address that moves up, on_demote and on_promote name your documents'
+        yield Clash((key,), text)
+    if guest and guest.interface_name and guest.os is None:
+        text = f'"{guest.interface_name}" is where "os" brings an address up, and there is no "os"'
+        yield Clash(((*key, "interface_name"), (*key, "os")), text)
+    if guest and guest.os is GuestOs.LINUX and not _LINUX_INTERFACE.fullmatch(guest.interface_name or "lo"):
+        text = f'"{guest.interface_name}" is no interface of Linux: 1 to 15 letters, digits, ".", "_" or "-"'
+        yield Clash(((*key, "interface_name"), (*key, "os")), text)
+    for j, node in enumerate(service.nodes if guest else ()):
+        if node.instance is None:
+            yield Clash(((*at, "node", j, "instance"), key), "missing: the guest steps need the instance")
+
+
+def _guest_has_an_address(at: Loc, service: Service) -> Iterator[Clash]:
+    guest, key = service.guest, (*at, "guest", "os")
+    if guest is None or guest.os is None:
+        return
+    said, moving = f'"{guest.os.value}" brings up the address that moves', service.moving_addresses
+    if not moving:
+        text = "so it needs [service.switch.secondary_ip] or [service.switch.route_table]"
+        yield Clash((key, (*at, "switch")), f"{said}, {text}")
+    if len(moving) > 1:
+        yield Clash(
+            (key, (*at, "switch")), f"{said}, and there are two: {' and '.join(moving)}; use on_promote for them"
+        )
+    for j, node in enumerate(service.nodes if guest.interface_name is None else ()):
+        if 4 not in families(node.addresses):
+            text = f'missing: node "{node.name}" has no IPv4 address by which its interface is found'
+            yield Clash(((*at, "guest", "interface_name"), (*at, "node", j, "address"), key), text)
+
+
 def _fence_can_work(at: Loc, service: Service) -> Iterator[Clash]:
     fence = service.fence
+    if fence.kind is FenceKind.GUEST and not (service.guest and service.guest.demotion):
+        text = '"guest" demotes the old node in its guest, so it needs [service.guest] with on_demote or os'
+        yield Clash(((*at, "fence", "kind"), (*at, "guest")), text)
     if fence.kind is FenceKind.UNASSIGN and service.switch.secondary_ip is None:
         text = '"unassign" takes the secondary address away, so it needs [service.switch.secondary_ip]'
         yield Clash(((*at, "fence", "kind"), (*at, "switch")), text)
@@ -425,9 +466,9 @@ def _resolvers_distinct(at: Loc, service: Service) -> Iterator[Clash]:
 def _aws_known(config: Config) -> Iterator[Clash]:
     for i, service in enumerate(config.services):
         fenced = service.fence.kind is not FenceKind.NONE
-        if (service.switch or fenced) and config.aws is None:
-            keys: tuple[Loc, ...] = (("aws",), ("service", i, "switch"), ("service", i, "fence"))
-            needs = "switch" if service.switch else "fence"
+        if (service.switch or fenced or service.guest) and config.aws is None:
+            keys: tuple[Loc, ...] = (("aws",), *(("service", i, key) for key in ("switch", "fence", "guest")))
+            needs = "switch" if service.switch else "fence" if fenced else "guest"
             yield Clash(keys, f"missing: service[{i}].{needs} needs [aws] with the region")
 
 
@@ -465,6 +506,8 @@ _SERVICE_CHECKS: tuple[Callable[[Loc, Service], Iterator[Clash]], ...] = (
     _public_on_purpose,
     _elastic_has_ipv4,
     _fence_has_its_keys,
+    _guest_has_work,
+    _guest_has_an_address,
     _fence_can_work,
     _drift_can_be_answered,
     _freeze_has_length,

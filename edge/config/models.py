@@ -34,6 +34,7 @@ from edge.config.values import (
     Duration,
     Endpoint,
     FenceKind,
+    GuestOs,
     HostPrefix,
     Name,
     OwnerName,
@@ -167,6 +168,7 @@ class Endpoints(Model):
     route53: Url | None = None
     ec2: Url | None = None
     sts: Url | None = None
+    ssm: Url | None = None
     dynamodb: Url | None = None
     iam: Url | None = None
     directconnect: Url | None = None
@@ -307,8 +309,9 @@ class Switch(Model):
 
 
 # Seconds within which a fence may be tried. An address and security groups change within a second or two; a guest takes
-# half a minute to shut down, and EC2 gives up on it after some minutes.
-_FENCE_DEADLINE_S = {FenceKind.STOP: 60.0}
+# half a minute to shut down, and EC2 gives up on it after some minutes; a document runs a second or two after it was
+# sent, and takes its own time.
+_FENCE_DEADLINE_S = {FenceKind.STOP: 60.0, FenceKind.GUEST: 20.0}
 
 
 class Fence(Model):
@@ -327,6 +330,31 @@ class Fence(Model):
     def _require_what_exists(cls, given: Any) -> Any:
         exists = isinstance(given, dict) and given.get("kind", FenceKind.NONE) != FenceKind.NONE
         return {"required": True, **given} if exists else given
+
+
+DocumentName = Annotated[StrictStr, Field(pattern=r"^[a-zA-Z0-9_.-]{3,128}$")]  # SendCommand's, of our own account
+
+
+class Guest(Model):
+    """What Systems Manager runs in the instances."""
+
+    os: GuestOs | None = None  # brings the address that moves up and down, by deploy/ssm's document for it
+    # As the guest calls it; left out, the one that has the node's own IPv4 address.
+    interface_name: StrictStr | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}$", examples=["ens5"])
+    on_demote: DocumentName | None = Field(None, examples=["Files-Release"])
+    on_promote: DocumentName | None = Field(None, examples=["Files-Take"])
+    # For each document, from sending it until it has run. Where it is no fence, a dead node costs all of it.
+    deadline_s: Duration = Field(10.0, alias="deadline")
+
+    @property
+    def demotion(self) -> tuple[str, ...]:
+        """The steps at a node that is left, in their order."""
+        return tuple(name for name, there in (("demote", self.on_demote), ("address-down", self.os)) if there)
+
+    @property
+    def promotion(self) -> tuple[str, ...]:
+        """The steps at the target."""
+        return tuple(name for name, there in (("address-up", self.os), ("promote", self.on_promote)) if there)
 
 
 class Freeze(Model):
@@ -392,6 +420,7 @@ class Service(Model):
     nodes: tuple[Node, ...] = Field((), alias="node")
     switch: Switch = Switch()
     fence: Fence = Fence()
+    guest: Guest | None = None
     freezes: tuple[Freeze, ...] = Field((), alias="freeze")
 
     @model_validator(mode="before")
@@ -410,6 +439,20 @@ class Service(Model):
     @property
     def instances(self) -> frozenset[str]:
         return frozenset(node.instance for node in self.nodes if node.instance)
+
+    @property
+    def moving_addresses(self) -> tuple[str, ...]:
+        """Those that a guest has to carry while its node is live."""
+        switch = self.switch
+        routed = switch.route_table.destination.removesuffix("/32") if switch.route_table else None
+        return tuple(filter(None, (switch.secondary_ip.address if switch.secondary_ip else None, routed)))
+
+    @property
+    def demotion_deadline_s(self) -> float:
+        """Of each step of the demotion: the fence's own, where it is the fence."""
+        if self.guest is None or self.fence.kind is FenceKind.GUEST:
+            return self.fence.deadline_s
+        return self.guest.deadline_s
 
     def port(self, node: Node) -> int:
         return node.port or self.probe.port

@@ -38,7 +38,8 @@ class Plan:
 class Need:
     """A permission that a switch may need: an IAM action (`ec2:StopInstances`) on each of the resources.
 
-    `resources`: the ends of their ARNs, `instance/i-...`. `trials`: calls whose dry runs prove it, where AWS has such.
+    `resources`: the ends of their ARNs, `instance/i-...`; another service's than the action's has its name before it,
+    `ec2:instance/i-...`. `trials`: calls whose dry runs prove it, where AWS has such.
     `context`: IAM condition keys, and the values that a call would have.
     """
 
@@ -68,11 +69,13 @@ class Step(ABC):
     """One journalled part of a stage. `name` is its key in the journal, unique within a service.
 
     `within_s`: seconds within which a new try may begin; None: the stage's own (edge.switches.runner.Pace).
+    `required`: the stage fails with it; else what went wrong is told, and the stage goes on.
     """
 
     name: str
     stage: Stage
     within_s: float | None = None
+    required: bool = True
 
     @abstractmethod
     def plan(self, intent: Intent) -> Plan: ...

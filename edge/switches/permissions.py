@@ -66,6 +66,7 @@ def _refused(answer: Mapping[str, Any]) -> Iterator[str]:
 def _arns(need: Need, region: str, caller: str) -> list[str]:
     """Route 53 is of no Region and its zones of no account (Service authorization reference)."""
     _, partition, _, _, account, _ = caller.split(":", 5)
-    service = need.action.partition(":")[0]
-    place = ":" if service == "route53" else f"{region}:{account}"
-    return [f"arn:{partition}:{service}:{place}:{resource}" for resource in need.resources]
+    own = need.action.partition(":")[0]
+    place = ":" if own == "route53" else f"{region}:{account}"
+    named = (resource.rpartition(":")[::2] for resource in need.resources)
+    return [f"arn:{partition}:{service or own}:{place}:{resource}" for service, resource in named]

@@ -75,12 +75,16 @@ _SIGNED_S = 300.0  # how old a signature may be (IAM, *Signing AWS API requests*
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`endpoints`: URLs by service name, for interface endpoints; the SDK's own where there is none."""
+    """`endpoints`: URLs by service name, for interface endpoints; the SDK's own where there is none.
+
+    `warm`: the services whose clients are built before they are needed.
+    """
 
     region: str
     connect_timeout_s: float
     read_timeout_s: float
     endpoints: Mapping[str, str] = field(default_factory=dict)
+    warm: tuple[str, ...] = WARM
 
     @property
     def call_s(self) -> float:
@@ -115,7 +119,7 @@ class Session:
     def warm(self) -> None:
         """Import boto3, build the clients and obtain the credentials. What goes wrong, the first call says."""
         with suppress(Exception):
-            for service in WARM:
+            for service in self.settings.warm:
                 self._client(service)
             self._signed_in()
 

@@ -4,17 +4,17 @@ The call only begins it: the instance is `stopping` until its operating system i
 when a describe shows it `stopped` (or `terminated`). `Force` ends an instance whose host is ill, after a graceful try;
 `SkipOsShutdown` leaves that try out, which loses what was not flushed (AWS, *StopInstances*).
 
-An instance that EC2 doesn't know proves nothing, as a wrong id looks the same: the fence then fails.
+An instance that EC2 doesn't know proves nothing: the fence then fails.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.failover.model import Intent, Stage
+from edge.switches import instances
 from edge.switches.contract import Call, Need, Plan, Step
 from edge.switches.session import Session
 
-_DOWN = {"stopped", "terminated"}
 _ON_ITS_WAY = {"stopping", "shutting-down"}
 
 
@@ -40,25 +40,20 @@ class Stop(Step):
         fenced = {node: each for node, each in self._settings.instances.items() if node in intent.outgoing}
         if not fenced:
             return Plan("no node is to be stopped")
-        states = self._states(fenced)
-        running = [fenced[node] for node, state in states.items() if state not in _DOWN | _ON_ITS_WAY]
+        states = instances.states(self._session, fenced)
+        running = [fenced[node] for node, state in states.items() if state not in instances.DOWN | _ON_ITS_WAY]
         said = ", ".join(f"{fenced[node]} of {node} is {state}" for node, state in states.items())
-        return Plan(said, self._calls(running), pending=not _DOWN.issuperset(states.values()))
+        return Plan(said, self._calls(running), pending=not instances.DOWN.issuperset(states.values()))
 
     def check(self) -> str:
         """Whether every instance is there: a wrong id would be found by the first fence."""
-        states = self._states(self._settings.instances)
+        states = instances.states(self._session, self._settings.instances)
         return ", ".join(f"{self._settings.instances[node]} of {node} is {state}" for node, state in states.items())
 
     def needs(self) -> tuple[Need, ...]:
-        instances = list(self._settings.instances.values())
-        return (Need("ec2:StopInstances", tuple(f"instance/{each}" for each in instances), self._calls(instances)),)
-
-    def _states(self, fenced: Mapping[str, str]) -> dict[str, str]:
-        described = self._session.read("ec2", "describe_instances", InstanceIds=list(fenced.values()))
-        instances = [instance for each in described["Reservations"] for instance in each["Instances"]]
-        states = {instance["InstanceId"]: str(instance["State"]["Name"]) for instance in instances}
-        return {node: states[instance] for node, instance in fenced.items()}
+        all_of_them = list(self._settings.instances.values())
+        resources = tuple(f"instance/{each}" for each in all_of_them)
+        return (Need("ec2:StopInstances", resources, self._calls(all_of_them)),)
 
     def _calls(self, running: list[str]) -> tuple[Call, ...]:
         parameters = {"InstanceIds": running, "Force": True}

@@ -11,10 +11,11 @@ from edge import __version__
 from edge.agent import answers, build, views
 from edge.agent.logs import JsonFormatter
 from edge.agent.systemd import notify
-from edge.config import Config, Topology, load
+from edge.config import Config, FenceKind, Topology, load
 from edge.errors import ConfigError, StoreError
 from edge.failover.model import Assignment, Stage
 from edge.history import Line
+from edge.switches import guest
 from edge.switches.contract import Verify, View
 from edge.switches.session import Session, Settings
 
@@ -41,6 +42,7 @@ STEPS = {
     "both": ["unassign", "assign", "secondary-address", "route53", "route53-insync"],
     "transit-gateway-route": ["isolate", "rejoin", "groups", "route", "routes"],
     "public-elastic-ip": ["stop", "associate", "public-address"],
+    "guest-steps": ["demote", "address-down", "assign", "secondary-address", "address-up", "promote"],
 }
 
 
@@ -52,8 +54,43 @@ def test_every_way_and_fence_has_its_steps_and_sides(name: str) -> None:
     assert [step.name for step in switches.steps] == STEPS[name]
     assert {side.name for side in switches.sides} == {kind for kind, there in service.switch if there}
     assert {step.stage for step in switches.steps} == build.stages(service)
-    fences = {step.within_s for step in switches.steps if step.stage is Stage.FENCE}
-    assert fences == {service.fence.deadline_s}
+    fences = {(step.within_s, step.required) for step in switches.steps if step.stage is Stage.FENCE}
+    assert fences == {(service.fence.deadline_s, True)}
+
+
+def test_where_another_fence_stands_beside_it_a_demotion_may_fail() -> None:
+    service = load(CONFIGS / "guest-steps.toml").services[0]
+    hard = service.model_copy(update={"fence": service.fence.model_copy(update={"kind": FenceKind.UNASSIGN})})
+    session = Session(Settings("ap-northeast-1", 1.0, 1.0), lambda *_: None)
+    made = build.switches(hard, session, lambda _: (True, "")).steps
+    assert service.guest is not None
+    demotion = [(step.name, step.within_s, step.required) for step in made if step.stage is Stage.FENCE]
+    soft = [(name, service.guest.deadline_s, False) for name in ("demote", "address-down")]
+    assert demotion == [*soft, ("unassign", hard.fence.deadline_s, True)]
+    alone = service.model_copy(update={"fence": service.fence.model_copy(update={"kind": FenceKind.NONE})})
+    assert Stage.FENCE in build.stages(alone)
+
+
+def test_a_document_is_told_the_address_that_moves_or_the_nodes_own() -> None:
+    service = load(CONFIGS / "guest-steps.toml").services[0]
+    session = Session(Settings("ap-northeast-1", 1.0, 1.0), lambda *_: None)
+    still = service.switch.model_copy(update={"secondary_ip": None})
+    assert service.guest is not None
+    documents = service.guest.model_copy(update={"os": None})
+    for switch, addresses in ((service.switch, {"10.0.1.100"}), (still, {"10.0.1.10", "10.0.1.11"})):
+        told = service.model_copy(update={"switch": switch, "guest": documents})
+        runs = [
+            step for step in build.switches(told, session, lambda _: (True, "")).steps if isinstance(step, guest.Run)
+        ]
+        assert [step._settings.document for step in runs] == ["Files-Release", "Files-Take"]
+        assert {given["address"] for step in runs for given in step._settings.given.values()} == addresses
+
+
+def test_the_client_for_guests_is_warm_where_there_are_any(both: Config) -> None:
+    for config, warm in ((both, False), (load(CONFIGS / "guest-steps.toml"), True)):
+        settings = build.aws(config)
+        assert settings is not None
+        assert ("ssm" in settings.warm) is warm
 
 
 def test_only_over_a_transit_gateway_is_the_route_probed() -> None:

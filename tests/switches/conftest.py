@@ -18,7 +18,7 @@ def shared(emulator: Emulator) -> Session:  # noqa: F811
 
 @pytest.fixture(scope="session")
 def hands(emulator: Emulator) -> Hands:  # noqa: F811
-    return Hands(emulator.client("ec2", spared=True), emulator.client("route53", spared=True))
+    return Hands(*(emulator.client(service, spared=True) for service in ("ec2", "route53", "ssm")))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """A service on the emulated AWS, as the switches and those who look at AWS behind their backs see it."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from dnslib import DNSRecord
 
 from edge.failover.events import StageEnded
 from edge.failover.model import Cause, Intent, Reason, Stage
-from edge.switches import elastic_ip, isolate, route53, route_table, secondary_ip, stop
+from edge.switches import elastic_ip, guest, isolate, route53, route_table, secondary_ip, stop
 from edge.switches.contract import Reached, Step, Verify
 from edge.switches.runner import Pace, Runner
 from edge.switches.session import Session, Settings
@@ -26,7 +27,9 @@ ASSOCIATE = "ec2:AssociateAddress"
 TAG = "ec2:CreateTags"
 SET_GROUPS = "ec2:ModifyNetworkInterfaceAttribute"
 STOP = "ec2:StopInstances"
-MUTATIONS = (CHANGE, ASSIGN, UNASSIGN, CREATE_ROUTE, REPLACE_ROUTE, ASSOCIATE, TAG, SET_GROUPS, STOP)
+SEND = "ssm:SendCommand"
+MUTATIONS = (CHANGE, ASSIGN, UNASSIGN, CREATE_ROUTE, REPLACE_ROUTE, ASSOCIATE, TAG, SET_GROUPS, STOP, SEND)
+RELEASE, TAKE = "Files-Release", "Files-Take"
 ROUTED = "172.31.255.10/32"
 HOUR_S = 3600.0
 NODES = {"a": ("10.0.1.10",), "b": ("10.0.1.11",)}
@@ -36,7 +39,7 @@ def signed_in(
     aws: Emulator, *, connect_timeout_s: float = 10.0, read_timeout_s: float = 60.0, url: str | None = None
 ) -> Session:
     """A session whose time-outs no slow machine meets, unless they are given."""
-    endpoints = dict.fromkeys(("route53", "ec2", "sts", "iam", "directconnect"), url or aws.endpoint_url)
+    endpoints = dict.fromkeys(("route53", "ec2", "sts", "ssm", "iam", "directconnect"), url or aws.endpoint_url)
     with pytest.MonkeyPatch.context() as environment:
         for name, value in aws.env().items():
             environment.setenv(name, value)
@@ -87,6 +90,7 @@ class Hands:
 
     ec2: Any
     route53: Any
+    ssm: Any
 
 
 @dataclass(slots=True)
@@ -149,9 +153,39 @@ class Site:
     def quarantine(self) -> isolate.Settings:
         return isolate.Settings((self.group("quarantine"),), self.interfaces)
 
+    @property
+    def instances(self) -> dict[str, str]:
+        return {"a": self.seeded.a.instance, "b": self.seeded.b.instance}
+
+    def documents(self) -> None:
+        """An operator's two documents, and agents at both nodes that run them."""
+        for name in (RELEASE, TAKE):
+            parameters = {each: {"type": "String"} for each in ("service", "epoch", "node", "address")}
+            steps = [{"action": "aws:runShellScript", "name": "run", "inputs": {"runCommand": ["true"]}}]
+            content = {"schemaVersion": "2.2", "parameters": parameters, "mainSteps": steps}
+            self.hands.ssm.create_document(Name=name, Content=json.dumps(content), DocumentType="Command")
+        self.aws.agent(*self.instances.values())
+        self.aws.forget_calls()
+
+    def document(self, name: str, **other: Any) -> guest.Settings:
+        given = {node: {"address": MOVING} for node in NODES}
+        return guest.Settings(
+            **{"service": NAME, "document": name, "instances": self.instances, "given": given, **other}
+        )
+
+    def releases(self, *, required: bool = True, **other: Any) -> guest.Run:
+        return guest.Run("demote", Stage.FENCE, self.session, self.document(RELEASE, **other), required=required)
+
+    def takes(self, **other: Any) -> guest.Run:
+        return guest.Run("promote", Stage.MOVE, self.session, self.document(TAKE, **other))
+
+    def ran(self, document: str) -> list[str]:
+        """At which nodes it was run, in order."""
+        nodes = {instance: node for node, instance in self.instances.items()}
+        return [nodes[instance] for instance, name, _ in self.aws.ran() if name == document]
+
     def stops(self, *, skip_os_shutdown: bool = False) -> stop.Stop:
-        instances = {"a": self.seeded.a.instance, "b": self.seeded.b.instance}
-        return stop.Stop(self.session, stop.Settings(instances, skip_os_shutdown))
+        return stop.Stop(self.session, stop.Settings(self.instances, skip_os_shutdown))
 
     def steps(self, reached: Reached = lambda _: (True, "it serves")) -> tuple[Step, ...]:
         zone, address = self.zone(), self.address()
@@ -214,8 +248,7 @@ class Site:
         return {group["GroupId"] for group in described["NetworkInterfaces"][0]["Groups"]}
 
     def state(self, node: str) -> str:
-        instance = {"a": self.seeded.a.instance, "b": self.seeded.b.instance}[node]
-        described = self.hands.ec2.describe_instances(InstanceIds=[instance])
+        described = self.hands.ec2.describe_instances(InstanceIds=[self.instances[node]])
         return str(described["Reservations"][0]["Instances"][0]["State"]["Name"])
 
     def holders(self, moving: str = MOVING) -> list[str]:

@@ -51,7 +51,8 @@ def checked(site: Site) -> None:
 
 
 def wide(site: Site) -> None:
-    """There and back by the routes and by the public address, with either fence."""
+    """There and back by the routes and by the public address, with every fence, and the steps in the guests."""
+    site.documents()
     tables = (*site.tables(1), *site.tables(1, lead=None))
     settings, elastic = site.quarantine(), site.elastic(site.allocated())
     lay, associate = site.lay(*tables), elastic_ip.Associate(elastic)
@@ -61,7 +62,9 @@ def wide(site: Site) -> None:
     for epoch, node in enumerate("bab", 11):
         for step in (fence, rejoin, lay, associate):
             assert site.run_step(step, epoch=epoch, node=node).fault is None
-    assert site.run_step(site.stops(), epoch=21).fault is None
+    site.takes().check()
+    for step in (site.releases(), site.takes(), site.stops()):
+        assert site.run_step(step, epoch=21).fault is None
 
 
 def test_the_policy_allows_the_calls_that_are_made_and_no_others(site: Site) -> None:
