@@ -217,10 +217,23 @@ ONE_MISTAKE = [
     ('kind = "smb"', 'kind = "sbm"', 'service[0].probe.kind: found "sbm"; did you mean "smb"?'),
     (
         "[service.switch.route53]\n  zone_id",
-        "[service.switch.dynamodb]\n  zone_id",
-        "service[0].switch.dynamodb: unknown key; this version does not have it yet; available: route53",
+        "[service.switch.nfs]\n  zone_id",
+        "service[0].switch.nfs: unknown key; this version does not have it yet; available: route53",
     ),
-    ("[aws]", '[store]\nkind = "dynamodb"\n[aws]', 'store.kind: found "dynamodb"; this version does not have it yet'),
+    ("[aws]", '[store]\nkind = "dynamo"\n[aws]', 'store.kind: found "dynamo"; did you mean "dynamodb"?'),
+    ("[aws]", '[store]\ntable = "edge"\n[aws]', 'store.table: "edge" is for kind "dynamodb", and this is "sqlite"'),
+    ("[aws]", '[store]\nkind = "dynamodb"\ntable = "a b"\n[aws]', 'store.table: found "a b"; not in its form; for'),
+    (
+        "[aws]",
+        '[store]\nkind = "dynamodb"\n[lease]\nduration = "14s"\n[aws]',
+        "lease.duration: 14s x 0.9 (two clocks may run apart) - renew 3s - the renewal's own call 5s = 4.6s",
+    ),
+    (
+        "[aws]",
+        '[store]\nkind = "dynamodb"\n[lease]\nrenew = "4s"\n[aws]',
+        "lease.duration: 15s x 0.9 (two clocks may run apart) - renew 4s",
+    ),
+    ("[aws]", '[lease]\nrenew = "0s"\n[aws]', 'lease.renew: found "0s"; it should be greater than 0'),
     (
         'zone_id = "Z',
         'zone_id = "/hostedzone/Z',
@@ -1097,3 +1110,29 @@ def test_whatever_is_wrong_is_told_as_problems(seed: int) -> None:
     config, problems = _examine(raw)
     assert isinstance(config, Config)
     assert all(": " in problem for problem in problems)
+
+
+SHARED = '[store]\nkind = "dynamodb"\ntable = "edge"\n'
+
+
+def test_a_shared_store_has_a_lease_that_outlasts_a_call(read: Read) -> None:
+    config = read(changed(("[aws]", f'{SHARED}[lease]\nduration = "14500ms"\n[aws]')))
+    assert (config.store.kind, config.store.table) == ("dynamodb", "edge")
+    assert (config.lease.duration_s, config.lease.renew_s) == (14.5, 3.0)
+    assert read(changed(("[aws]", f"{SHARED}[aws]"))).lease.duration_s == 15.0
+
+
+def test_the_refusal_of_a_lease_names_one_that_works(read: Read, problems: Problems) -> None:
+    short = changed(("[aws]", f'{SHARED}[lease]\nduration = "9s"\n[aws]'))
+    (problem,) = problems(short)
+    assert problem.endswith("it could outlive the lease; at least 14.5s")
+    read(short.replace('"9s"', '"14500ms"'))
+
+
+def test_a_single_agents_lease_needs_no_arithmetic(read: Read) -> None:
+    assert read(changed(("[aws]", '[lease]\nduration = "1s"\n[aws]'))).store.kind == "sqlite"
+
+
+def test_a_shared_store_needs_aws(problems: Problems) -> None:
+    without = RIGHT[: RIGHT.index("[aws]")] + SHARED + RIGHT[RIGHT.index("[path]") :]
+    assert 'aws: missing: store.kind "dynamodb" needs [aws] with the region' in "\n".join(problems(without))

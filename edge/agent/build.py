@@ -1,13 +1,30 @@
 """From the configuration to the parts: what each of them is told, and nothing else of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from edge.agent.answers import answers
-from edge.config import Config, FenceKind, Guest, GuestOs, Node, Service, Topology, detection_s, fastest_probe
+from edge.config import (
+    Config,
+    FenceKind,
+    Guest,
+    GuestOs,
+    Node,
+    Service,
+    StoreKind,
+    Topology,
+    detection_s,
+    fastest_probe,
+)
+from edge.failover.lease import Keeper, Timing
 from edge.failover.model import Policy, Stage, Thresholds
 from edge.probes.loop import KINDS, WITNESS, Target
+from edge.stores.dynamodb import DynamoStore
+from edge.stores.records import Clock
+from edge.stores.served import Served
 from edge.switches import elastic_ip, guest, isolate, route53, route_table, secondary_ip, stop
-from edge.switches.contract import Reached, Side, Step, Verify
+from edge.switches.contract import Call, Reached, Side, Step, Verify
 from edge.switches.runner import Pace
 from edge.switches.session import WARM, Session, Settings
 
@@ -33,7 +50,7 @@ def policy(config: Config, service: Service) -> Policy:
         on_drift=service.drift,
         drift_per_hour=service.drift_per_hour,
         vantage=config.agent.name,
-        lease_margin_s=0.0,
+        lease_margin_s=config.aws.call_s if config.aws else 0.0,
     )
 
 
@@ -69,11 +86,27 @@ def witness_targets(config: Config) -> list[Target]:
     return [Target(each.name, each.tcp.address, each.tcp.port, WITNESS, *pace) for each in config.path.witnesses]
 
 
+def shared_store(config: Config, session: Session) -> DynamoStore:
+    def call(method: str, **parameters: Any) -> Mapping[str, Any]:
+        return session.call(Call("dynamodb", method, parameters))
+
+    return DynamoStore(call, config.store.table)
+
+
+def keeper(config: Config, clock: Clock, served: Served) -> Keeper:
+    """One state directory within one boot: a successor of ours takes its lease over at once, a copy of it elsewhere
+    never does.
+    """
+    timing = Timing(config.lease.duration_s, config.lease.renew_s)
+    return Keeper(config.agent.name, f"{clock.boot}/{served.identity}", timing)
+
+
 def aws(config: Config) -> Settings | None:
     if config.aws is None:
         return None
     endpoints = {name: url for name, url in config.aws.endpoints if url}
-    warm = (*WARM, *(("ssm",) if any(service.guest for service in config.services) else ()))
+    guests, shared = any(service.guest for service in config.services), config.store.kind is StoreKind.DYNAMODB
+    warm = (*WARM, *(("ssm",) if guests else ()), *(("dynamodb",) if shared else ()))
     return Settings(config.aws.region, config.aws.connect_timeout_s, config.aws.read_timeout_s, endpoints, warm)
 
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -61,6 +61,7 @@ class Driver:
         self._acting: asyncio.Task[None] | None = None
         self._saving: asyncio.Task[None] | None = None
         self._stopping = False
+        self._calling: set[Future[ev.StageEnded]] = set()
 
     def _made_runner(self, session: Session, switches: Switches) -> Runner:
         return Runner(switches.steps, session, self._journal, self._permit, switches.pace)
@@ -69,10 +70,12 @@ class Driver:
     def service(self) -> str:
         return self.state.policy.service
 
-    def start(self, loaded: ev.Loaded, held: Lease, lines: Sequence[Line]) -> None:
+    def start(self, loaded: ev.Loaded | None, held: Lease, lines: Sequence[Line]) -> None:
+        """`loaded` None: the store was not read yet, and nothing is known."""
         self.lines.extend(lines)
         self.post(ev.LeaseSaid(held))
-        self.post(loaded)
+        if loaded:
+            self.post(loaded)
 
     def reconfigured(self, policy: Policy, session: Session | None, switches: Switches | None) -> None:
         """New rules, and new switches where they changed. A stage that runs goes on with the old steps to its end."""
@@ -113,8 +116,14 @@ class Driver:
 
     def recovered(self) -> None:
         """The store can be written again. What an operator said meanwhile was not: it is said to the store anew."""
-        self._perform(ev.SaveOverride(self.state.override))
+        if self.state.lease.held:
+            self._perform(ev.SaveOverride(self.state.override))
         self.post(ev.StoreRecovered())
+
+    @property
+    def busy(self) -> bool:
+        """Whether a stage that acts may still have a call on its way, whatever the machine thinks of it."""
+        return any(not each.done() for each in self._calling)
 
     async def stop(self) -> None:
         self._stopping = True
@@ -228,10 +237,12 @@ class Driver:
             await asyncio.wait([before])
         if self._runner is None:
             raise AssertionError(f"{stage} without a switch")
-        loop = asyncio.get_running_loop()
         around = self._around
         threads = around.reading_threads if stage is Stage.VERIFY else around.acting_threads  # verifying can take 90 s
-        self.post(await loop.run_in_executor(threads, self._runner.run, intent, stage))
+        running = threads.submit(self._runner.run, intent, stage)
+        self._calling = {each for each in (*self._calling, running) if not each.done()}
+        ended: ev.StageEnded = await asyncio.wrap_future(running)
+        self.post(ended)
 
     async def _survey(self) -> None:
         loop = asyncio.get_running_loop()
@@ -264,6 +275,8 @@ class Driver:
     async def _remember(self, line: Line) -> None:
         async with self._news:
             self._news.notify_all()
+        if not self.state.lease.held:
+            return  # the history is the leader's; what the others see is in their logs
         try:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._around.store_threads, self._around.records.tell, line)

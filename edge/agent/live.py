@@ -10,6 +10,7 @@ Who tells whom:
 
 import asyncio
 import logging
+import math
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from edge.agent import answering, answers, build, preflight
 from edge.agent.checks import AGENT, Checks, pause_s
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.forecast import forecast
+from edge.agent.sharing import Sharing
 from edge.agent.systemd import notify
 from edge.agent.views import Views, pointing
 from edge.agent.wake import Awake, refuse_unknown_nodes
@@ -41,9 +43,13 @@ from edge.errors import CloudError, ConfigError, ControlError, RefusedError, Sto
 from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.drift import READINGS
-from edge.failover.model import Assignment, Cause, Observation, Sight
+from edge.failover.model import Assignment, Cause, Lease, Observation, Sight
 from edge.history import Line
 from edge.probes.loop import Prober, observe
+from edge.stores.leases import Leases
+from edge.stores.records import Records
+from edge.stores.served import Served
+from edge.stores.sqlite import SqliteStore
 from edge.switches.session import Session
 
 TICK_S = 1.0
@@ -56,9 +62,11 @@ WARM_S = 5.0  # credentials that hang must not keep the probes from starting
 ACTING_THREADS = 64  # one a service that switches: nobody waits for another's; threads are made as they are needed
 READING_THREADS = 32
 HISTORY_LINES = 200
-FIXED = ("agent", "control", "http", "store", "aws", "dns.listen", "dns.workers")  # a reload can't change them
+FIXED = ("agent", "control", "http", "store", "lease", "aws", "dns.listen", "dns.workers")  # a reload can't change them
 SETTLED = frozenset({"committed", "agreed", "conflict"})
-Found = tuple[ev.Loaded, Sequence[Line]]
+LEAVE_S = 1.5  # SIGTERM ends within 5 s: the lease and the last writes have as long each
+NOT_YET = Lease(held=False, until=math.inf, holder=lease.NOBODY)
+Found = tuple[ev.Loaded | None, Sequence[Line]]
 log = logging.getLogger("edge")
 
 
@@ -71,6 +79,8 @@ class Live:
         self._clock = awake.clock
         self._began = awake.clock.monotonic()
         self._store_threads = ThreadPoolExecutor(1, "store")
+        self._lease_threads = ThreadPoolExecutor(1, "lease")
+        self._disk_threads = ThreadPoolExecutor(1, "disk")
         self._acting_threads = ThreadPoolExecutor(ACTING_THREADS, "acting")
         self._reading_threads = ThreadPoolExecutor(READING_THREADS, "reading")
         self.metrics = Metrics(self.snapshot, BUCKETS_S)
@@ -78,6 +88,7 @@ class Live:
         self._session = Session(settings, self.metrics.aws_called) if settings else None
         self._lived = {name: found.assignment for name, found in awake.loaded.items() if found.assignment}
         self._drivers: dict[str, Driver] = {}
+        self._records, self._sharing = self._reached_store(awake.kept)
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._views = Views(self._reading_threads)
@@ -93,11 +104,23 @@ class Live:
         self._reload_ok = True
         self._credentials_end: float | None = None
 
+    def _reached_store(self, kept: SqliteStore | Served) -> tuple[Records, Sharing | None]:
+        if isinstance(kept, SqliteStore):
+            return Records(kept, self._clock), None
+        if self._session is None:
+            raise AssertionError("a shared store without AWS")
+        name, store = self._config.agent.name, build.shared_store(self._config, self._session)
+        records = Records(store, self._clock, name)
+        keeper = build.keeper(self._config, self._clock, kept)
+        threads = {"lease_thread": self._lease_threads, "store_thread": self._store_threads}
+        return records, Sharing(keeper, Leases(store), records, self._drivers, self._clock.monotonic, **threads)
+
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
         """The drivers, with what the store remembers. Nothing is probed before `run`."""
-        found = {name: (loaded, await self._lines(name)) for name, loaded in self._awake.loaded.items()}
+        names = [service.name for service in self._config.services]
+        found = {name: (self._awake.loaded.get(name), await self._lines(name)) for name in names}
         self._adopt(self._config, found)
 
     async def run(self) -> None:
@@ -114,6 +137,8 @@ class Live:
                 self._group.create_task(self._again_and_again(act))
             self._group.create_task(self._keep_looking())
             self._group.create_task(self._keep_checking())
+            if self._sharing:
+                self._group.create_task(self._sharing.run())
 
     async def _again_and_again(self, act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -145,14 +170,22 @@ class Live:
         for probing in self._probing.values():
             probing.cancel()
         await asyncio.gather(*(driver.stop() for driver in self._drivers.values()))
+        if self._sharing and not self.handing_over:  # a successor here takes the lease over by itself
+            await self._sharing.leave(LEAVE_S)
         if self.crashed or self.handing_over:
             self._awake.workers.detach()
         else:
             await self._awake.workers.stop()
-        for threads in (self._acting_threads, self._reading_threads):
+        await self._written()
+        asking = (self._acting_threads, self._reading_threads, self._lease_threads)
+        for threads in (*asking, self._store_threads, self._disk_threads):
             threads.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self._store_threads.shutdown)
-        self._awake.store.close()
+        self._awake.kept.close()
+
+    async def _written(self) -> None:
+        """What was handed to the store's thread is written; a shared one may be out of reach, and is not waited for."""
+        last = [asyncio.wrap_future(each.submit(int)) for each in (self._store_threads, self._disk_threads)]
+        await asyncio.wait(last, timeout=LEAVE_S if self._sharing else None)
 
     def _adopt(self, config: Config, found: Mapping[str, Found]) -> list[Driver]:
         """Make the running parts those of this configuration, at once. Returns the drivers that are to be stopped.
@@ -170,6 +203,8 @@ class Live:
         self._checks.keep(self._parts())
         if self._probing_began:
             self._probe_all()
+        if self._sharing:
+            self._sharing.look_again()
         return gone
 
     def _dropped(self, name: str) -> Driver:
@@ -190,16 +225,18 @@ class Live:
         policy = build.policy(self._config, new)
         self._drivers[new.name].reconfigured(policy, self._session, None if alike else self._switches(new))
 
-    def _begin(self, service: Service, loaded: ev.Loaded, lines: Sequence[Line]) -> None:
+    def _begin(self, service: Service, loaded: ev.Loaded | None, lines: Sequence[Line]) -> None:
         policy, switches = build.policy(self._config, service), self._switches(service)
         driver = self._drivers[service.name] = Driver(policy, self._session, switches, self._around())
-        driver.start(loaded, lease.sole(self._config.agent.name), lines)
+        driver.start(loaded, NOT_YET if self._sharing else lease.sole(self._config.agent.name), lines)
         driver.post(ev.FreezeSaid(self._window(service)))
 
     async def _lines(self, service: str) -> Sequence[Line]:
-        """The newest history, for those who follow a switch; an agent can do without."""
+        """The newest history, for those who follow a switch; an agent can do without, and starts without AWS."""
+        if self._sharing:
+            return ()
         try:
-            lines: Sequence[Line] = await self._stored(self._awake.records.history, [service], HISTORY_LINES)
+            lines: Sequence[Line] = await self._stored(self._records.history, [service], HISTORY_LINES)
         except StoreError as error:
             log.warning("%s: its history can't be read: %s", service, error)
             return ()
@@ -207,7 +244,7 @@ class Live:
 
     def _around(self) -> Surroundings:
         threads = (self._store_threads, self._acting_threads, self._reading_threads)
-        return Surroundings(self._awake.records, self._clock, *threads, self._served, self._told, self.failed)
+        return Surroundings(self._records, self._clock, *threads, self._served, self._told, self.failed)
 
     def _switches(self, service: Service) -> build.Switches:
         if self._session is None:
@@ -244,6 +281,8 @@ class Live:
     def _served(self, service: str, assignment: Assignment) -> None:
         self._lived[service] = assignment
         self._awake.workers.publish(zones(self._config, self._lived))
+        if isinstance(self._awake.kept, Served):
+            self._disk_threads.submit(_remember, self._awake.kept, service, assignment)
 
     def _told(self, line: Line, cause: Cause | None) -> None:
         if line.kind == "committed" and cause:
@@ -281,7 +320,7 @@ class Live:
         if not troubled:
             return
         with suppress(StoreError):
-            await self._stored(self._awake.records.test)
+            await self._stored(self._records.test)
             for driver in troubled:
                 driver.recovered()
 
@@ -320,9 +359,9 @@ class Live:
         config = load(self._awake.path)
         dns_policy = await asyncio.to_thread(checked, config)
         new = [service.name for service in config.services if service.name not in self._drivers]
-        loaded = {name: await self._stored(self._awake.records.load, name) for name in new}
+        loaded = {name: await self._stored(self._records.load, name) for name in new if not self._sharing}
         refuse_unknown_nodes(config, loaded)
-        found = {name: (loaded[name], await self._lines(name)) for name in new}
+        found = {name: (loaded.get(name), await self._lines(name)) for name in new}
         _refuse(self._config, config, {name: driver.named() for name, driver in self._drivers.items()})
         return config, dns_policy, found
 
@@ -339,7 +378,7 @@ class Live:
             wall_s=self._clock.wall(),
             uptime_s=now - self._began,
             services=tuple(self._service_snapshot(service, now) for service in self._config.services),
-            store_up=not any(driver.state.store_trouble for driver in self._drivers.values()),
+            store_up=self._store_up(),
             dns=self._awake.workers.counters(),
             dns_ready=self._dns_ready,
             answer_age_s=now - self._confirmed_at,
@@ -347,6 +386,10 @@ class Live:
             credentials_end_s=self._credentials_end,
             findings=self._checks.found(),
         )
+
+    def _store_up(self) -> bool:
+        troubled = any(driver.state.store_trouble for driver in self._drivers.values())
+        return not troubled and not (self._sharing and self._sharing.trouble)
 
     def _service_snapshot(self, service: Service, now: float) -> ServiceSnapshot:
         state = self._drivers[service.name].state
@@ -376,7 +419,7 @@ class Live:
 
     async def history(self, service: str | None, limit: int) -> Sequence[Line]:
         names = [self._driver(service).service] if service else list(self._drivers)
-        lines: Sequence[Line] = await self._stored(self._awake.records.history, names, limit)
+        lines: Sequence[Line] = await self._stored(self._records.history, names, limit)
         return lines
 
     def follow(self, service: str, epoch: int) -> AsyncIterator[Line]:
@@ -447,7 +490,7 @@ class Live:
         config, session = self._config, self._session
         questions: list[preflight.Question] = [
             partial(preflight.disk, config.agent.state_dir),
-            partial(preflight.store, self._awake.records.test),
+            partial(preflight.store, self._records.test),
             partial(preflight.delegations, config),
         ]
         if session is None:
@@ -469,6 +512,13 @@ class Live:
         questions += [partial(preflight.step, name, each) for each in driver.steps]
         questions += [partial(preflight.permissions, name, each, session, identity) for each in driver.steps]
         return questions + [partial(preflight.rehearsal, name, node, driver.rehearse) for node in state.policy.nodes]
+
+
+def _remember(kept: Served, service: str, assignment: Assignment) -> None:
+    try:
+        kept.keep(service, assignment)
+    except StoreError as error:
+        log.warning("%s: after a restart without the shared store it would not be known: %s", service, error)
 
 
 def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:

@@ -10,38 +10,50 @@ from pathlib import Path
 from edge.agent.answers import dns_policy
 from edge.agent.systemd import passed_sockets
 from edge.agent.zones import zones
-from edge.config import Config
+from edge.config import Config, StoreKind
 from edge.dns.server import Workers
 from edge.errors import ConfigError
 from edge.failover.events import Loaded
 from edge.stores.records import Clock, Records, boot_id
+from edge.stores.served import Served
 from edge.stores.sqlite import SqliteStore
 
 
 @dataclass(frozen=True, slots=True)
 class Awake:
-    """What is there once the name is answered."""
+    """What is there once the name is answered.
+
+    `kept` is the store, where no other agent shares it; else what this one served last. `loaded` has what that tells.
+    """
 
     config: Config
     path: Path
     clock: Clock
-    store: SqliteStore
-    records: Records
+    kept: SqliteStore | Served
     loaded: dict[str, Loaded]
     workers: Workers
 
 
 def wake(config: Config, path: Path) -> Awake:
     clock = Clock(boot_id(), time.monotonic, time.time)
-    store = SqliteStore(config.agent.state_dir)
-    records = Records(store, clock)
-    loaded = {service.name: records.load(service.name) for service in config.services}
+    kept, loaded = _remembered(config, clock)
     refuse_unknown_nodes(config, loaded)
     live = {name: each.assignment for name, each in loaded.items() if each.assignment}
     listen = [(endpoint.address, endpoint.port) for endpoint in config.dns.listen]
     workers = Workers(listen, config.dns.workers, dns_policy(config), config.agent.state_dir, passed_sockets())
     workers.start(zones(config, live))
-    return Awake(config, path, clock, store, records, loaded, workers)
+    return Awake(config, path, clock, kept, loaded, workers)
+
+
+def _remembered(config: Config, clock: Clock) -> tuple[SqliteStore | Served, dict[str, Loaded]]:
+    """From this machine's disk alone: a shared store may be out of reach, and the first answer does not wait for it."""
+    names, state_dir = [service.name for service in config.services], config.agent.state_dir
+    if config.store.kind is StoreKind.SQLITE:
+        store = SqliteStore(state_dir)
+        records = Records(store, clock)
+        return store, {name: records.load(name) for name in names}
+    served = Served(state_dir)
+    return served, {name: Loaded(live) for name, live in served.live().items() if name in names}
 
 
 def refuse_unknown_nodes(config: Config, loaded: Mapping[str, Loaded]) -> None:

@@ -1,6 +1,7 @@
 """Clashes: keys that are right by themselves and wrong together."""
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ from urllib.parse import urlsplit
 
 from edge.config.budget import detection_s, detection_text
 from edge.config.models import Config, Endpoints, Forwarder, Node, Peer, Record, Service
-from edge.config.values import Answer, FenceKind, GuestOs, ProbeKind, RecordType, families, target_name
+from edge.config.values import Answer, FenceKind, GuestOs, ProbeKind, RecordType, StoreKind, families, target_name
 from edge.durations import duration_text
+from edge.failover.lease import DRIFT, Timing
 from edge.failover.model import OnDrift
 
 Loc = tuple[int | str, ...]
@@ -478,6 +480,34 @@ def _lines_are_asked_about(config: Config) -> Iterator[Clash]:
         yield Clash(keys, "missing: to ask about path.virtual_interface needs [aws] with the region")
 
 
+def _store_reachable(config: Config) -> Iterator[Clash]:
+    store = config.store
+    if store.kind is StoreKind.DYNAMODB and config.aws is None:
+        yield Clash((("aws",), ("store", "kind")), 'missing: store.kind "dynamodb" needs [aws] with the region')
+    if store.kind is StoreKind.SQLITE and "table" in store.model_fields_set:
+        text = f'"{store.table}" is for kind "dynamodb", and this is "sqlite"'
+        yield Clash((("store", "table"), ("store", "kind")), text)
+
+
+def _lease_can_work(config: Config) -> Iterator[Clash]:
+    """The margin is what is left of the lease just before a renewal is confirmed; a call to AWS must fit into it."""
+    if config.store.kind is not StoreKind.DYNAMODB or config.aws is None:
+        return
+    lease, call_s = config.lease, config.aws.call_s
+    timing = Timing(lease.duration_s, lease.renew_s)
+    if timing.left_s(call_s) > call_s:
+        return
+    call = duration_text(call_s)
+    least = duration_text((math.floor(10 * (lease.renew_s + 2 * call_s) / (1 - DRIFT)) + 1) / 10)
+    text = (
+        f"{duration_text(lease.duration_s)} x {1 - DRIFT:g} (two clocks may run apart) - renew"
+        f" {duration_text(lease.renew_s)} - the renewal's own call {call} = {timing.left_s(call_s):.1f}s, and a call"
+        f" to AWS may take {call} (2 x connect_timeout + read_timeout): it could outlive the lease; at least {least}"
+    )
+    keys: tuple[Loc, ...] = (("lease", "duration"), ("lease", "renew"), ("store", "kind"))
+    yield Clash((*keys, ("aws", "connect_timeout"), ("aws", "read_timeout")), text)
+
+
 def _aws_found_without_us(config: Config) -> Iterator[Clash]:
     """A switch must not wait for an answer that depends on the switch."""
     for word, url in config.aws.endpoints if config.aws else Endpoints():
@@ -530,6 +560,8 @@ _CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (
     _asked_are_others,
     _aws_known,
     _lines_are_asked_about,
+    _store_reachable,
+    _lease_can_work,
     _aws_found_without_us,
 )
 

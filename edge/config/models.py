@@ -214,6 +214,18 @@ class Forwarder(Model):
 
 class Store(Model):
     kind: StoreKind = StoreKind.SQLITE
+    # DynamoDB, *Naming rules*. All agents that serve a service name the same table, and no others do.
+    table: Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$")] = Field("edge", examples=["edge"])
+
+
+class LeaseTiming(Model):
+    """Of several agents: who leads. A single one has no use for it."""
+
+    # Until another agent may lead that heard nothing of this one. It has to outlast a renewal and a call to AWS
+    # (edge.config.clashes): with the default time-outs, 14.5 s.
+    duration_s: Duration = Field(15.0, alias="duration")
+    # One write of a few hundred bytes; DynamoDB takes 0.6 dollars for a month of them.
+    renew_s: Duration = Field(3.0, alias="renew")
 
 
 class Witness(Model):
@@ -468,6 +480,7 @@ class Config(Model):
     )
     aws: Aws | None = None
     store: Store = Store()
+    lease: LeaseTiming = LeaseTiming()
     path: PathCheck = PathCheck()
     peers: tuple[Peer, ...] = Field((), alias="peer")
     forwarders: tuple[Forwarder, ...] = Field((), alias="forwarder")

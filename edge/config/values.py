@@ -29,6 +29,7 @@ class Deny(StrEnum):
 
 class StoreKind(StrEnum):
     SQLITE = "sqlite"
+    DYNAMODB = "dynamodb"
 
 
 class ProbeKind(StrEnum):
@@ -93,7 +94,7 @@ class Day(StrEnum):
 
 
 # Words of the interface that this version does not have yet: refused by name, not as a typing mistake.
-LATER = frozenset({"nfs", "http", "icmp", "command", "dynamodb", "table"})
+LATER = frozenset({"nfs", "http", "icmp", "command"})
 
 
 class Endpoint(NamedTuple):

@@ -28,7 +28,7 @@ from edge.failover.model import (
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the store had at the start.
+    """What the store had: at the start, and with a shared one each time that it was read again.
 
     `opened`: an intent that was neither committed nor abandoned; `begun` when a step of it may have touched AWS.
     `newest`: the highest epoch that the store knows, abandoned ones too.
@@ -86,7 +86,10 @@ class SidesRead:
 
 @dataclass(frozen=True, slots=True)
 class LeaseSaid:
+    """`loaded`: what a shared store had once the lease was ours, told with the first word of it."""
+
     lease: Lease
+    loaded: Loaded | None = None
 
 
 @dataclass(frozen=True, slots=True)

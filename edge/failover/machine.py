@@ -20,7 +20,7 @@ import math
 from dataclasses import replace
 
 from edge.errors import Fault
-from edge.failover import drift, verdict, vetoes, words
+from edge.failover import drift, lease, verdict, vetoes, words
 from edge.failover import events as ev
 from edge.failover.model import (
     ANSWERS,
@@ -172,7 +172,7 @@ def _taken(state: State, event: ev.Event, now: float) -> Outcome:
         case ev.SidesRead():
             return _sides_read(state, event, now)
         case ev.LeaseSaid():
-            return _lease_said(state, event)
+            return _lease_said(state, event, now)
         case ev.IntentWritten() | ev.Committed() | ev.Conflicted() | ev.StoreFailed():
             return _stored(state, event, now)
         case ev.StageEnded():
@@ -205,31 +205,45 @@ def _learnt(state: State, event: Learnt, now: float) -> State:
 
 
 def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:
-    if state.phase is not Phase.SILENT:
+    """Who has nothing under way takes over what the store has; of two assignments the one of the higher epoch."""
+    if state.phase not in (Phase.SILENT, Phase.STEADY):
         return state, None, ()
-    opened, settled = event.opened, event.assignment
-    epochs = (opened.epoch if opened else 0, settled.epoch if settled else 0)
+    opened, found = event.opened, event.assignment
+    ours = state.assignment.epoch if state.assignment else 0
+    newer = found if found and found.epoch > ours else None
+    epochs = (opened.epoch if opened else 0, found.epoch if found else 0)
     state = replace(
         state,
-        assignment=settled,
+        assignment=newer or state.assignment,
         floor=max(*epochs, event.newest, state.floor),
         override=event.override,
+        conflict=None if max(*epochs, event.newest) >= state.floor else state.conflict,
         committed_at=event.committed_at,
         automatic_at=event.automatic_at,
         drift_at=event.drift_at,
-        survey_at=math.inf if settled else now,
+        survey_at=math.inf if newer or state.assignment else state.survey_at,
     )
-    serve: Effects = (ev.Serve(settled),) if settled else ()
+    if state.assignment is None and state.survey is Survey.IDLE:
+        state = replace(state, survey=Survey.PENDING, survey_at=now)
+    serve: Effects = (ev.Serve(newer), *_followed(newer, ours)) if newer else ()
     if not state.lease.held:
         return state, Trigger.LOADED, serve
     state, trigger, more = _resumed(state, event, now)
     return state, trigger, (*serve, *more)
 
 
+def _followed(newer: Assignment, ours: int) -> Effects:
+    """Told where another agent switched; what was there at the start is no news."""
+    sentence = f"{newer.node} is live at epoch {newer.epoch}: the store says so, another agent switched"
+    return (ev.Tell("followed", sentence, newer.epoch),) if ours else ()
+
+
 def _resumed(state: State, event: ev.Loaded, now: float) -> Outcome:
     """What the journal says was under way. Of how far it came in AWS nothing is assumed: every stage is run again."""
-    opened = event.opened
-    owed = Flight(event.unsettled, now, debts=_ACTING) if event.unsettled else None
+    live = state.assignment.epoch if state.assignment else 0
+    opened = event.opened if event.opened and event.opened.epoch > live else None
+    unsettled = event.unsettled if event.unsettled and event.unsettled.epoch == live else None
+    owed = Flight(unsettled, now, debts=_ACTING) if unsettled else None
     if opened and event.begun:
         return replace(state, flight=Flight(opened, now), owed=owed), Trigger.RESUMED, ()
     effects: Effects = _untouched(opened.epoch) if opened else ()
@@ -254,6 +268,8 @@ def _surveyed(state: State, event: ev.Surveyed, now: float) -> Outcome:
 
 
 def _sides_read(state: State, event: ev.SidesRead, now: float) -> Outcome:
+    if not state.lease.held:  # the leader changes AWS, and what it committed may not have been read yet
+        return state, None, ()
     before, state = state.drift, drift.read(_refreshed(state, now), event, now)
     told, found = drift.told(before, state.drift), state.drift
     if found is None or found.times < drift.READINGS:
@@ -273,8 +289,10 @@ def _answered(state: State, found: Drift, now: float) -> Outcome:
     return state, trigger, effects
 
 
-def _lease_said(state: State, event: ev.LeaseSaid) -> Outcome:
+def _lease_said(state: State, event: ev.LeaseSaid, now: float) -> Outcome:
     state = replace(state, lease=event.lease)
+    if event.lease.held and event.loaded:
+        return _loaded(replace(state, survey=Survey.IDLE), event.loaded, now)
     if event.lease.held:
         return state, None, ()
     state, flight = replace(state, owed=None), state.flight
@@ -490,6 +508,9 @@ def _judged(state: State, event: ev.Approve | ev.Reject, now: float) -> Outcome:
 
 
 def _overridden(state: State, event: ev.Hold | ev.Release) -> Outcome:
+    if not state.lease.held:  # the leader would not hear of it
+        sentence = f"{lease.unled(state.lease)}, and only the leader's word is kept"
+        return state, None, (ev.Reply(accepted=False, sentence=sentence),)
     pin = state.override if state.override and state.override.pinned else None
     if pin and isinstance(event, ev.Hold):
         held = f"{pin.who} pinned the service, which holds automatic switches already: release it first"
@@ -560,7 +581,7 @@ def _cause(state: State) -> Cause:
 
 
 def _bootstrapped(state: State, now: float) -> Outcome:
-    if state.survey is Survey.PENDING:
+    if state.survey is not Survey.DONE:
         due = state.survey_at <= now
         return (replace(state, survey_at=math.inf), None, (ev.ReadAws(),)) if due else (state, None, ())
     node = state.found or _first_active(state, now)
@@ -619,7 +640,7 @@ def _reason(state: State, now: float) -> Reason:
 
 
 def _silence(state: State, now: float) -> Reason:
-    if state.survey is Survey.PENDING:
+    if state.survey is not Survey.DONE:
         return Reason("silent", "no assignment is known, and AWS was not read yet: the name is not answered")
     barred = state.conflict or vetoes.barred(state, now)
     why = barred.sentence if barred else "AWS points to no node and none may be chosen: promote one"

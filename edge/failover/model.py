@@ -74,6 +74,7 @@ class Stage(Enum):
 class Survey(Enum):
     """How far the reading of AWS is, for a service that never had an assignment."""
 
+    IDLE = "idle"  # the store was not read yet, which may have one
     PENDING = "pending"
     DONE = "done"
 
@@ -336,7 +337,7 @@ class State:
     automatic_at: tuple[float, ...] = ()
     drift: Drift | None = None
     drift_at: tuple[float, ...] = ()
-    survey: Survey = Survey.PENDING
+    survey: Survey = Survey.IDLE
     found: str | None = None
     survey_at: float = math.inf
     survey_trouble: str | None = None

@@ -5,13 +5,13 @@
 | assignment/SERVICE     | the committed assignment, its intent, whether AWS was seen to agree    |
 | intent/SERVICE         | the last switch that was opened: its state, and the journal of its steps |
 | override/SERVICE       | an operator's hold or pin                                              |
-| history/SERVICE/TIME   | one sentence each: what happened, when, by whom                        |
+| history/SERVICE/TIME   | one sentence each: what happened, when, by whom; a shared store has the leader's only |
 
 An epoch is claimed by writing the intent, and only over an older one. A moment is kept as (boot, monotonic seconds):
-within one boot the monotonic clock goes on through restarts of the agent, so ages are exact. Another boot is an earlier
-one of this machine: its moments were before this boot began, and count as that beginning, which may damp too much and
-never too little. (A store that several machines share has to tell their moments apart.) Wall-clock times stand beside,
-for people.
+within one boot the monotonic clock goes on through restarts of the agent, so ages are exact. In a store of one machine
+another boot is an earlier one of it: its moments were before this boot began, and count as that beginning. In a shared
+store it may be another machine's: its moments count as when we first met them. Both may damp too much and never too
+little. Wall-clock times stand beside, for people.
 """
 
 import math
@@ -29,7 +29,7 @@ from edge.failover.vetoes import HOUR_S
 from edge.history import Line
 from edge.stores.contract import Item, Store, Value
 
-TEST = "test/store"
+_MET = 1000  # moments of other machines that are remembered: so many switches ago, nothing is damped any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DAMPED = (Cause.FAILURE, Cause.FOLLOW)
 
@@ -44,10 +44,6 @@ class Clock:
 
     def moment(self) -> Value:
         return {"boot": self.boot, "monotonic": self.monotonic(), "wall": self.wall()}
-
-    def at(self, moment: Value) -> float:
-        """The moment on the present monotonic clock."""
-        return float(moment["monotonic"]) if moment["boot"] == self.boot else 0.0
 
 
 def boot_id() -> str:
@@ -66,14 +62,18 @@ def _understood() -> Iterator[None]:
 class Records:
     """The typed face of a store, for one agent. Every method may raise StoreError.
 
-    Steps are journalled by other threads than commit and close; one at a time, so that none meets another's version.
+    `sharer`: this agent's name, where it shares the store with others. Steps are journalled by other threads than
+    commit and close; one at a time, so that none meets another's version.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, sharer: str | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._sharer = sharer
         self._one = threading.Lock()
         self._told = 0
+        self._met: dict[tuple[str, float], float] = {}
+        self._test = f"test/{sharer or 'store'}"
 
     @_understood()
     def load(self, service: str) -> Loaded:
@@ -89,9 +89,9 @@ class Records:
             unsettled=committed if live and not live["settled"] else None,
             newest=max((each.epoch for each in (committed, claimed) if each), default=0),
             override=self._override(override) if override and override["said"] else None,
-            committed_at=self._clock.at(live["at"]) if live and live["cause"] != Cause.BOOTSTRAP.value else -math.inf,
-            automatic_at=tuple(self._clock.at(moment) for moment in live["automatic"]) if live else (),
-            drift_at=tuple(self._clock.at(moment) for moment in live.get("answered", ())) if live else (),
+            committed_at=self._at(live["at"]) if live and live["cause"] != Cause.BOOTSTRAP.value else -math.inf,
+            automatic_at=tuple(self._at(moment) for moment in live["automatic"]) if live else (),
+            drift_at=tuple(self._at(moment) for moment in live.get("answered", ())) if live else (),
         )
 
     @_understood()
@@ -138,7 +138,7 @@ class Records:
         moment, before = self._clock.moment(), present.value if present else {}
         counted = {"automatic": intent.cause in _DAMPED, "answered": intent.cause in ANSWERS}
         recent = {
-            key: [m for m in before.get(key, ()) if moment["monotonic"] - self._clock.at(m) < HOUR_S] for key in counted
+            key: [m for m in before.get(key, ()) if moment["monotonic"] - self._at(m) < HOUR_S] for key in counted
         }
         return {"at": moment, **{key: [*recent[key], *([moment] if counts else [])] for key, counts in counted.items()}}
 
@@ -156,8 +156,8 @@ class Records:
 
     def test(self) -> None:
         """Write something that nobody reads: whether the store can be written at all."""
-        item = self._store.read(TEST)
-        self._store.compare_and_set(TEST, self._clock.moment(), item.version if item else 0)
+        item = self._store.read(self._test)
+        self._store.compare_and_set(self._test, self._clock.moment(), item.version if item else 0)
 
     def save_override(self, service: str, said: Override | None) -> None:
         key = f"override/{service}"
@@ -167,7 +167,8 @@ class Records:
 
     def tell(self, line: Line) -> None:
         self._told += 1
-        key = f"history/{line.service}/{int(line.wall_s * 1000):013d}-{self._told:06d}"
+        by = f"-{self._sharer}" if self._sharer else ""
+        key = f"history/{line.service}/{int(line.wall_s * 1000):013d}-{self._told:06d}{by}"
         self._store.compare_and_set(key, asdict(line), 0)
 
     @_understood()
@@ -176,6 +177,17 @@ class Records:
         items = [item for service in services for item in self._store.scan(f"history/{service}/", limit)]
         newest = sorted(items, key=lambda item: item.key.rpartition("/")[2])[-limit:]
         return [Line(**item.value) for item in newest]
+
+    def _at(self, moment: Value) -> float:
+        """The moment on the present monotonic clock, or the latest that it can have been."""
+        boot, monotonic = moment["boot"], float(moment["monotonic"])
+        if boot == self._clock.boot:
+            return monotonic
+        if not self._sharer:
+            return 0.0
+        while len(self._met) > _MET:
+            del self._met[next(iter(self._met))]
+        return self._met.setdefault((boot, monotonic), self._clock.monotonic())
 
     def _value(self, kind: str, service: str) -> Value | None:
         item = self._store.read(f"{kind}/{service}")
@@ -200,7 +212,7 @@ class Records:
 
     def _override(self, value: Value) -> Override:
         said = value["said"]
-        until = None if said["for_s"] is None else self._clock.at(value["at"]) + said["for_s"]
+        until = None if said["for_s"] is None else self._at(value["at"]) + said["for_s"]
         return Override(said["pinned"], said["who"], said["sentence"], until)
 
     def _said(self, said: Override | None) -> Value | None:

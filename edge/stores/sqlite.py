@@ -41,7 +41,7 @@ class SqliteStore:
         self._mutex = threading.Lock()
         with _told(self.path):
             state_dir.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = _alone(state_dir)
+            self._lock_fd = alone(state_dir)
             self._db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare()
@@ -101,7 +101,7 @@ def _item(row: tuple[str, int, str]) -> Item:
     return Item(row[0], row[1], json.loads(row[2]))
 
 
-def _alone(state_dir: Path) -> int:
+def alone(state_dir: Path) -> int:
     """A lock that lives as long as this process. The kernel lets go of it however the process ends."""
     fd = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -200,6 +200,7 @@ class Runner:
             for call in plan.calls:
                 self._allowed(step, intent)
                 self._journal(intent.epoch, step.name, "begun", plan.evidence)
+                self._allowed(step, intent)  # once more: a shared store takes its time
                 step.applied(intent, self._session.call(call))
         except CloudError as error:
             return error

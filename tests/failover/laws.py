@@ -45,8 +45,8 @@ class Laws:
 
     def _learn(self, before: State, event: ev.Event) -> None:
         match event:
-            case ev.Loaded() if before.phase is Phase.SILENT:
-                self._loaded(event)
+            case ev.Loaded() | ev.LeaseSaid(_, ev.Loaded()) if before.phase in (Phase.SILENT, Phase.STEADY):
+                self._loaded(event if isinstance(event, ev.Loaded) else event.loaded)
             case ev.IntentWritten(epoch):
                 self._written(ev.WriteIntent, epoch)
                 self._recorded.add(epoch)

@@ -165,6 +165,7 @@ class Chaos:
             lambda: ev.Reconfigured(replace(self._policy(), stages=self.world.state.policy.stages)),
             lambda: ev.Reported("edge-2", self._report()),
             lambda: ev.Loaded(Assignment("b", choice([3, 99]))),
+            self._led,
             lambda: ev.Surveyed(choice(["a", None]), self.random.randrange(40), "late"),
             ev.Elapsed,
         ]
@@ -176,6 +177,15 @@ class Chaos:
     def _lease(self) -> ev.Event:
         held = self.random.random() < 0.5
         return ev.LeaseSaid(Lease(held, self.world.now + 10.0 if held else 0.0, "edge-1" if held else "edge-2"))
+
+    def _led(self) -> ev.Event:
+        """Another agent led meanwhile, and left something behind, or nothing."""
+        epoch, choice = self.world.state.floor + self.random.randrange(3), self.random.choice
+        settled = choice([Assignment(choice("ab"), max(epoch, 1)), None])
+        opened = self._intent(epoch + 1, choice("ab"))
+        unsettled = self._intent(settled.epoch, settled.node) if settled else None
+        left = ev.Loaded(settled, choice([opened, None]), choice([True, False]), choice([unsettled, None]))
+        return ev.LeaseSaid(Lease(True, self.world.now + 10.0, "edge-1"), left)
 
     def _report(self) -> Report:
         opinions = {node: Opinion(self.random.choice(list(Sight)), "edge-2 says so") for node in "ab"}

@@ -17,6 +17,7 @@ from edge.failover.model import (
     OnOutage,
     Override,
     Phase,
+    Pointing,
     Policy,
     Stage,
     State,
@@ -712,3 +713,82 @@ def test_a_late_probe_of_an_endpoint_that_left_is_not_kept() -> None:
     world.hears(ev.Reconfigured(replace(POLICY, nodes=("b", "c"))))
     world.hears(observed("a", Shown.ACTIVE))
     assert "a" not in world.state.tracks
+
+
+# --- with a leader elsewhere ------------------------------------------------------------------------------------------
+
+
+def follower(node: str = "a", epoch: int = 7) -> World:
+    world = World(held=False)
+    world.hears(ev.Loaded(Assignment(node, epoch)))
+    return world.probed().passes(3)
+
+
+def led(loaded: ev.Loaded) -> ev.LeaseSaid:
+    return ev.LeaseSaid(Lease(held=True, until=9e9, holder="edge-1"), loaded)
+
+
+def test_a_follower_serves_what_is_newer_and_keeps_what_is_not_older() -> None:
+    world = follower()
+    world.hears(ev.Loaded(Assignment("b", 8)))
+    assert world.all(ev.Serve)[-1] == ev.Serve(Assignment("b", 8))
+    assert world.told("followed") == ["b is live at epoch 8: the store says so, another agent switched"]
+    served = len(world.all(ev.Serve))
+    for older in (Assignment("b", 8), Assignment("a", 3), None):
+        world.hears(ev.Loaded(older))
+    assert len(world.all(ev.Serve)) == served
+    assert world.state.assignment == Assignment("b", 8)
+
+
+def test_a_follower_takes_no_hold_and_names_the_leader() -> None:
+    reply = follower().says(ev.Hold("kim", "router work"))
+    assert not reply.accepted
+    assert reply.sentence == "the leader is edge-2, not this agent, and only the leader's word is kept"
+
+
+def test_a_follower_draws_nothing_from_what_the_leader_does_to_aws() -> None:
+    """It publishes before it commits, and the follower reads the store later still."""
+    world = follower()
+    for _ in range(3):
+        world.hears(ev.SidesRead(7, (Pointing("route53", "b", 8, "b, epoch 8"),)))
+    assert world.state.conflict is None
+    world.hears(led(ev.Loaded(Assignment("b", 8))))
+    assert world.says(ev.Promote("a", "kim", "back")).accepted
+
+
+def test_the_store_explains_the_newer_epoch_that_this_agent_met_in_aws() -> None:
+    world = World().started()
+    world.found_epoch = 9
+    world.stages[Stage.PUBLISH] = Fault.CONFLICT
+    world.says(ev.Promote("b", "kim", "test"))
+    assert world.state.conflict
+    world.hears(ev.LeaseSaid(LOST))
+    world.hears(ev.Loaded(Assignment("b", 8)))
+    assert world.state.conflict, "the store knows less than AWS"
+    world.hears(ev.Loaded(Assignment("b", 9)))
+    assert world.state.conflict is None
+
+
+def test_who_takes_the_lease_opens_above_what_the_last_leader_left() -> None:
+    world = follower()
+    world.hears(led(ev.Loaded(Assignment("b", 11), newest=12)))
+    assert world.state.assignment == Assignment("b", 11)
+    assert world.says(ev.Promote("a", "kim", "back")).epoch == 13
+
+
+def test_what_the_store_has_under_way_is_not_resumed_where_we_know_better() -> None:
+    """A table that was restored from a backup is behind what this agent served."""
+    world = follower("a", 20)
+    world.hears(led(ev.Loaded(Assignment("b", 8), opened=intent(9), begun=True, unsettled=intent(8))))
+    assert world.state.phase is Phase.STEADY
+    assert world.state.assignment == Assignment("a", 20)
+    assert not world.all(ev.RunStage)
+
+
+def test_who_takes_the_lease_of_a_service_that_nobody_served_reads_aws_anew() -> None:
+    world = World(held=False)
+    world.survey = ev.Surveyed(None, 0, "AWS points to no node")
+    world.hears(ev.Loaded(None))
+    world.survey = ev.Surveyed("b", 3, "AWS points to b")
+    world.hears(led(ev.Loaded(None)))
+    assert world.state.assignment == Assignment("b", 4)

@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover import machine
+from edge.failover import lease, machine
 from edge.failover.model import Assignment, Cause, Intent, Lease, Mode, OnDrift, OnOutage, Phase, Pointing, Stage
 from edge.failover.table import TABLE, Row, Trigger
 from tests.failover import draw
@@ -98,12 +98,21 @@ def drifted(on_drift: OnDrift) -> World:
     return world
 
 
+def led(loaded: ev.Loaded) -> World:
+    world = World(held=False).started()
+    world.hears(ev.LeaseSaid(lease.sole("edge-1"), loaded))
+    return world
+
+
 STORIES: dict[str, Story] = {
     "silent loaded": lambda: World().started("a"),
     "silent resumed": lambda: World().hears(ev.Loaded(Assignment("a", 7), opened=EIGHT, begun=True)),
     "silent unsettled": lambda: World().hears(ev.Loaded(Assignment("b", 8), unsettled=EIGHT)),
     "silent found": lambda: World().started(None),
     "silent promoted": lambda: promoted(World(CONFIRM).started(None)),
+    "steady loaded": lambda: World(held=False).started().hears(ev.Loaded(Assignment("b", 8))),
+    "steady resumed": lambda: led(ev.Loaded(Assignment("a", 7), opened=EIGHT, begun=True)),
+    "steady unsettled": lambda: led(ev.Loaded(Assignment("b", 8), unsettled=EIGHT)),
     "steady needed": lambda: dying(World().started(), "a"),
     "steady proposed": proposed,
     "steady promoted": lambda: promoted(World().started()),

@@ -15,7 +15,7 @@ from edge.failover.events import Loaded
 from edge.failover.model import Assignment, Cause, Intent, Override
 from edge.history import Line
 from edge.stores.contract import Item, Store
-from edge.stores.records import TEST, Clock, Records, boot_id
+from edge.stores.records import Clock, Records, boot_id
 from edge.stores.sqlite import SqliteStore
 
 FILES = "files.fs.corp.example"
@@ -486,9 +486,68 @@ def test_the_test_writes_and_tells_when_it_can_not(tmp_path: Path, time: Time) -
     records = Records(store, time.clock())
     records.test()
     records.test()
-    kept = store.read(TEST)
+    kept = store.read("test/store")
     assert kept is not None
     assert kept.version == 2
     store.close()
     with pytest.raises(StoreError):
         records.test()
+
+
+# --- with other machines in the same store --------------------------------------------------------------------------
+
+
+def sharing(store: Store, time: Time) -> Records:
+    return Records(store, time.clock(), "edge-2")
+
+
+def test_another_machines_moment_counts_as_when_it_was_first_met(store: Store, records: Records, time: Time) -> None:
+    committed(records, 1)
+    other = Time(monotonic=5.0, boots=77)
+    follower = sharing(store, other)
+    assert follower.load(FILES).committed_at == 5.0
+    other.monotonic = 500.0
+    found = follower.load(FILES)
+    assert (found.committed_at, found.automatic_at) == (5.0, (5.0,))
+
+
+def test_another_machines_switches_of_the_last_hour_are_kept_until_an_hour_after_they_were_met(
+    store: Store, records: Records, time: Time
+) -> None:
+    committed(records, 1)
+    other = Time(monotonic=5.0, boots=77)
+    follower = sharing(store, other)
+    follower.load(FILES)
+    other.monotonic += HOUR_S - 10
+    committed(follower, 2)
+    assert len(follower.load(FILES).automatic_at) == 2
+    other.monotonic += 20
+    committed(follower, 3)
+    assert len(follower.load(FILES).automatic_at) == 2
+
+
+def test_a_hold_of_another_machine_ends_no_sooner_than_it_was_to(store: Store, records: Records, time: Time) -> None:
+    until = time.monotonic + 100
+    records.save_override(FILES, Override(pinned=False, who="ann", sentence="disk work", until=until))
+    other = Time(monotonic=5.0, boots=77)
+    found = sharing(store, other).load(FILES).override
+    assert found is not None
+    assert found.until == 105.0
+
+
+def test_what_is_remembered_of_other_machines_has_an_end(store: Store, time: Time) -> None:
+    follower = sharing(store, time)
+    for number in range(5000):
+        follower._at({"boot": "other", "monotonic": number})
+    assert len(follower._met) < 1100
+
+
+def test_two_agents_tell_of_one_moment(store: Store, time: Time) -> None:
+    for name in ("edge-1", "edge-2"):
+        Records(store, time.clock(), name).tell(line(1))
+    assert len(Records(store, time.clock(), "edge-3").history([FILES], 10)) == 2
+
+
+def test_each_agent_tests_the_store_by_itself(store: Store, time: Time) -> None:
+    Records(store, time.clock(), "edge-1").test()
+    assert store.read("test/edge-1")

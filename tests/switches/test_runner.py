@@ -124,6 +124,17 @@ def test_a_permit_that_ends_while_aws_is_read_is_missed(site: Site, stage: Stage
     assert not site.journal.lines
 
 
+@acting
+def test_a_permit_that_ends_while_the_journal_is_written_is_missed(site: Site, stage: Stage, api: str) -> None:
+    """A shared store may take seconds: longer than the lease has left."""
+
+    def lost(_epoch: int, _needed_s: float) -> Reason | None:
+        return refused() if site.journal.lines else None
+
+    assert site.run(1, stage, permit=lost).fault is Fault.BARRED
+    assert not site.mutations()
+
+
 def test_the_permit_is_asked_for_the_longest_that_a_call_may_take(site: Site) -> None:
     asked: set[tuple[int, float]] = set()
     site.run(7, Stage.MOVE, permit=lambda epoch, needed_s: asked.add((epoch, needed_s)))

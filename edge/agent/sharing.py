@@ -1,0 +1,234 @@
+"""An agent's part in a store that others share: it keeps the lease, and follows what the leader commits.
+
+    store ──record──▶ keeper (edge.failover.lease) ──LeaseSaid──▶ drivers
+    store ──assignments, intents, overrides──Loaded──▶ drivers
+
+Who takes the lease reads each service again *after* it is held, and the driver is told of both at once: no epoch is
+opened over what another agent left. Who leads needs no reading: nobody else writes. The lease has a thread of its own,
+so that no other write holds a renewal up.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+
+from edge.agent.driver import Driver
+from edge.errors import StoreConflictError, StoreError
+from edge.failover import events as ev
+from edge.failover import lease, verdict
+from edge.failover.lease import Keeper, Look, Peer, Standing, Write
+from edge.failover.model import Lease
+from edge.stores.leases import Leases
+from edge.stores.records import Records
+
+BEAT_S = 0.05  # until the last call of who yields has ended
+log = logging.getLogger("edge")
+
+
+class Sharing:
+    """On the event loop. `drivers` are the present ones, by service. Blocking reads and writes run in `threads`."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        leases: Leases,
+        records: Records,
+        drivers: Mapping[str, Driver],
+        now: Callable[[], float],
+        *,
+        lease_thread: Executor,
+        store_thread: Executor,
+    ) -> None:
+        self._keeper = keeper
+        self._leases = leases
+        self._records = records
+        self._drivers = drivers
+        self._now = now
+        self._lease_thread = lease_thread
+        self._store_thread = store_thread
+        self._peers: Mapping[str, Peer] = {}
+        self._moved = asyncio.Event()
+        self._read_again = asyncio.Event()
+        self._reign = 0  # counts the times that the lease became ours
+        self._admitted: set[str] = set()
+        self._trouble: dict[str, str] = {}
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the store can't be used, as far as the last look at it tells."""
+        return next(iter(self._trouble.values()), None)
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep())
+            group.create_task(self._follow())
+            group.create_task(self._speak())
+
+    async def leave(self, within_s: float) -> None:
+        """Give the lease back, if that can be done in time: another agent then leads at once. After `run` ended."""
+        self._face(leaving=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._keeper.standing is not Standing.FOLLOWING:
+                    await self._turn()
+
+    def look_again(self) -> None:
+        """There are drivers that know nothing of the store and of the lease yet."""
+        self._admitted &= self._drivers.keys()
+        self._read_again.set()
+
+    # --- the lease --------------------------------------------------------------------------------------------------
+
+    async def _keep(self) -> None:
+        while True:
+            await self._turn()
+
+    async def _turn(self) -> None:
+        """Wait until something is due, or anything changed; then ask the store for it."""
+        self._moved.clear()
+        self._set(lease.passed(self._keeper, self._now()))
+        asked = lease.due(self._keeper)
+        held_up = isinstance(asked, Write) and asked.record.released and self._busy()
+        at = self._now() + BEAT_S if held_up else asked.at
+        if at > self._now():
+            await self._rest(min(at, self._keeper.deadline))
+        else:
+            await self._ask(asked)
+
+    async def _rest(self, until: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._moved.wait(), until - self._now())
+
+    async def _ask(self, asked: Look | Write) -> None:
+        """Our clock goes on while the store is asked: a lease that ends meanwhile ends."""
+        sent_at = self._now()
+        asking = asyncio.get_running_loop().run_in_executor(self._lease_thread, self._put, asked, sent_at)
+        while not asking.done():
+            left_s = self._keeper.deadline - self._now()
+            await asyncio.wait([asking], timeout=None if left_s == math.inf else max(left_s, 0.0))
+            self._set(lease.passed(self._keeper, self._now()))
+        heard = asking.result()
+        self._set(lease.passed(heard(self._keeper, self._now()), self._now()))
+
+    def _put(self, asked: Look | Write, sent_at: float) -> Callable[[Keeper, float], Keeper]:
+        """What the keeper hears. Called in the lease's thread."""
+        try:
+            if isinstance(asked, Write):
+                self._leases.write(asked)
+                heard: Callable[[Keeper, float], Keeper] = lambda keeper, now: lease.wrote(keeper, asked, sent_at, now)  # noqa: E731
+            else:
+                record, version = self._leases.read()
+                heard = lambda keeper, now: lease.read(keeper, record, version, now)  # noqa: E731
+        except StoreConflictError:
+            return lease.lost
+        except StoreError as error:
+            self._troubled("lease", str(error))
+            return lambda keeper, now: lease.unknown(keeper, asked, sent_at, now)
+        self._troubled("lease", None)
+        return heard
+
+    def _set(self, keeper: Keeper) -> None:
+        before, self._keeper = self._keeper, keeper
+        if keeper.standing is not before.standing:
+            log.info("the lease: %s: %s", keeper.standing.value, keeper.why)
+        if keeper.lease() != before.lease():
+            self._tell(before.lease(), keeper.lease())
+
+    def _tell(self, before: Lease, held: Lease) -> None:
+        if held.held and not before.held:
+            self._reign += 1
+            self._admitted.clear()
+            self._read_again.set()
+            return
+        for service, driver in self._drivers.items():
+            if not held.held or service in self._admitted:
+                driver.post(ev.LeaseSaid(held))
+
+    def _busy(self) -> bool:
+        return any(driver.busy for driver in self._drivers.values())
+
+    # --- what the leader commits --------------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        while True:
+            self._read_again.clear()
+            for service in list(self._drivers):
+                if not (self._keeper.lease().held and service in self._admitted):
+                    await self._read(service)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._read_again.wait(), self._keeper.timing.renew_s)
+
+    async def _read(self, service: str) -> None:
+        reign = self._reign if self._keeper.lease().held else None
+        loop = asyncio.get_running_loop()
+        try:
+            loaded = await loop.run_in_executor(self._store_thread, self._records.load, service)
+        except StoreError as error:
+            self._troubled(service, str(error))
+            return
+        driver = self._drivers.get(service)  # a reload may have taken it out meanwhile
+        if driver is None:
+            return
+        self._troubled(service, unknown := _unknown_node(driver, loaded))
+        if unknown:
+            return
+        held = self._keeper.lease()
+        if not held.held:
+            driver.post(loaded)
+        elif reign == self._reign:
+            self._admitted.add(service)
+            driver.post(ev.LeaseSaid(held, loaded))
+        else:
+            self._read_again.set()  # the lease came while it was read: what was read is too old
+
+    # --- the others -------------------------------------------------------------------------------------------------
+
+    async def _speak(self) -> None:
+        """Say whether our path is up; while it is not, hear whether another's is."""
+        while True:
+            await self._word()
+            await asyncio.sleep(self._keeper.timing.renew_s)
+
+    async def _word(self) -> None:
+        path_up = self._path_up()
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._store_thread, lambda: self._leases.say(self._keeper.name, path_up=path_up))
+            words = {} if path_up else await loop.run_in_executor(self._store_thread, self._leases.heard)
+        except StoreError as error:
+            log.debug("what this agent says of itself is not posted: %s", error)
+            return
+        others = {name: word for name, word in words.items() if name != self._keeper.name}
+        self._peers = lease.heard(self._peers, others, self._now())
+        relieved = lease.relieved(self._peers, self._now(), self._keeper.timing.duration_s)
+        self._face(fit=path_up or not relieved)
+
+    def _path_up(self) -> bool:
+        """Down only where every service's endpoints are silent."""
+        paths = [verdict.path(driver.state, self._now()) for driver in self._drivers.values()]
+        return not all(path is not None and path.slug == "path_down" for path in paths) or not paths
+
+    def _face(self, *, fit: bool = True, leaving: bool = False) -> None:
+        self._set(lease.faced(self._keeper, self._now(), fit=fit, leaving=leaving))
+        self._moved.set()
+
+    # --- trouble ----------------------------------------------------------------------------------------------------
+
+    def _troubled(self, what: str, trouble: str | None) -> None:
+        """Logged once."""
+        before = self._trouble.pop(what, None)
+        if trouble:
+            self._trouble[what] = trouble
+        if trouble and trouble != before:
+            log.warning("the shared store, %s: %s", what, trouble)
+
+
+def _unknown_node(driver: Driver, loaded: ev.Loaded) -> str | None:
+    """A node that our file lacks can be neither served nor switched to."""
+    named = {each.node for each in (loaded.assignment, loaded.opened, loaded.unsettled) if each}
+    missing = sorted(named - set(driver.state.policy.nodes))
+    return f"it has node {', '.join(missing)}, which this agent's file lacks" if missing else None

@@ -1,0 +1,100 @@
+"""What an agent keeps of its own beside a shared store.
+
+The assignments that it served last, so that it answers at once when it starts and neither the store nor AWS can be
+reached; and a word by which its state directory is told from others.
+
+One small file, replaced as a whole: what was there before a power cut, or what was to be there after it.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from edge.errors import StoreError, StoreSchemaError
+from edge.failover.model import Assignment
+from edge.stores.sqlite import alone
+
+SCHEMA = 1
+
+
+class Served:
+    """Opens, or creates, `state_dir/served.json`. Raises StoreError; StoreSchemaError for a file it can't work with.
+
+    Of one thread at a time. A second agent on the same directory is refused.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self.path = state_dir / "served.json"
+        with _told(self.path):
+            state_dir.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = alone(state_dir)
+            try:
+                self._load()
+            except BaseException:
+                self.close()
+                raise
+
+    def _load(self) -> None:
+        if not self.path.exists():
+            self._write(uuid4().hex, {})
+            return
+        self.identity, self._live = _understood(self.path, json.loads(self.path.read_text()))
+
+    def live(self) -> Mapping[str, Assignment]:
+        return self._live
+
+    def keep(self, service: str, assignment: Assignment) -> None:
+        with _told(self.path):
+            self._write(self.identity, {**self._live, service: assignment})
+
+    def close(self) -> None:
+        os.close(self._lock_fd)
+
+    def _write(self, identity: str, live: Mapping[str, Assignment]) -> None:
+        services = {service: {"node": each.node, "epoch": each.epoch} for service, each in live.items()}
+        _replace(self.path, json.dumps({"schema": SCHEMA, "identity": identity, "services": services}, indent=1))
+        self.identity, self._live = identity, live
+
+
+def _understood(path: Path, found: Any) -> tuple[str, Mapping[str, Assignment]]:
+    if found["schema"] != SCHEMA:
+        raise StoreSchemaError(f"{path} has schema {found['schema']}, this version knows {SCHEMA}: {_ADVICE}")
+    live = {service: Assignment(str(each["node"]), int(each["epoch"])) for service, each in found["services"].items()}
+    return str(found["identity"]), live
+
+
+_ADVICE = "move it away (the agent then answers once it has read the shared store)"
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreSchemaError(f"{path} is damaged ({error!r}): {_ADVICE}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """On the disk before it is believed: the file's content, then its name (fsync(2))."""
+    new = path.with_suffix(".new")
+    try:
+        with new.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        with suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,140 @@
+"""Two real agents on one store: one leads, the other serves what it commits, and takes over when it should."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.dns.ask import NotAnsweredError, ask
+from tests.agent.pair import LEASE_S, Pair
+from tests.agent.site import ADDRESS, NAME, Site
+from tests.agent.test_agent import sample
+from tests.cloud.emulator import Emulator
+
+
+@pytest.fixture
+def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
+    """Both nodes serve; agent one leads and agent two follows."""
+    cloud.reset()
+    made = Pair(tmp_path, cloud)
+    made.one.serve("a", "b", "secondary")
+    made.one.start()
+    made.one.until("one leads", lambda: made.one.ready_on("a") and leads(made.one))
+    made.two.start()
+    made.two.until("two follows", lambda: made.two.ready_on("a") and holder(made.two) == "edge-1")
+    yield made
+    cloud.clear_faults()
+    made.close()
+
+
+def leads(site: Site) -> bool:
+    return bool(site.status().get("lease", {}).get("held"))
+
+
+def holder(site: Site) -> str | None:
+    said = site.status().get("lease")
+    return said["holder"] if said else None
+
+
+def test_what_the_leader_commits_the_follower_serves(pair: Pair) -> None:
+    assert pair.one.edgectl("promote", "b", "--reason", "test", "--yes").returncode == 0
+    pair.two.until("two serves b", lambda: pair.two.answer() == (ADDRESS["b"],))
+    assert pair.two.answer("TXT", f"_edge.{NAME}") == ('"epoch=2 node=b"',)
+    assert (sample(pair.one, "edge_lease_held"), sample(pair.two, "edge_lease_held")) == (1, 0)
+    assert "another agent switched" in (pair.two.home / "edged.log").read_text()
+
+
+def test_a_follower_takes_no_word_and_names_the_leader(pair: Pair) -> None:
+    for words in (["promote", "b", "--reason", "test", "--yes"], ["hold", "--reason", "test"], ["release"]):
+        refused = pair.two.edgectl(*words)
+        assert refused.returncode == 1
+        assert "the leader is edge-1, not this agent" in refused.stderr
+    assert pair.store.read(f"override/{NAME}") is None
+
+
+def test_a_word_outlives_the_leader_that_took_it(pair: Pair) -> None:
+    assert pair.one.edgectl("hold", "--reason", "router work").returncode == 0
+    pair.one.terminate()
+    pair.two.until("two leads", lambda: leads(pair.two))
+    pair.two.until("two holds", lambda: "router work" in pair.two.edgectl("why").stdout)
+
+
+def test_a_leader_that_stops_is_followed_at_once(pair: Pair) -> None:
+    before = pair.store.read("lease/leader")
+    assert pair.one.terminate() == 0
+    after = pair.store.read("lease/leader")
+    assert before is not None
+    assert after is not None
+    assert after.value["released"] or after.value["holder"] == "edge-2"
+    pair.two.until("two leads", lambda: leads(pair.two))
+    taken = pair.store.read("lease/leader")
+    assert taken is not None
+    assert (taken.value["term"], taken.value["holder"]) == (before.value["term"] + 1, "edge-2")
+
+
+def test_leader_and_live_node_die_at_one_moment(pair: Pair) -> None:
+    """Not before the lease has run out, and then at once. The dead leader's workers follow when it is back."""
+    pair.one.kill()
+    killed = time.monotonic()
+    pair.one.crash("a")
+    pair.two.until("two serves b", lambda: pair.two.answer() == (ADDRESS["b"],))
+    assert time.monotonic() - killed > LEASE_S / 2, "nobody may lead before the lease has run out"
+    pair.two.until("two is content with b", lambda: pair.two.settled_on("b"))
+    assert pair.one.in_vpc() == (ADDRESS["b"],)
+    pair.one.start()
+    pair.one.until("one serves b", lambda: pair.one.answer() == (ADDRESS["b"],))
+    assert holder(pair.one) in {"edge-2", "nobody", None}
+
+
+def test_a_switch_that_the_leader_left_half_way_is_finished_by_the_next_one(pair: Pair) -> None:
+    aws = pair.one.aws
+    aws.fault("ec2:AssignPrivateIpAddresses", "black_hole")
+    pair.one.edgectl("promote", "b", "--reason", "test", "--yes", "--no-wait")
+    pair.one.until("it waits for AWS", lambda: bool(aws.calls("ec2:AssignPrivateIpAddresses")))
+    pair.one.kill()
+    aws.clear_faults()
+    pair.two.until("two has finished it", lambda: pair.two.settled_on("b"))
+    assert pair.two.status()["epoch"] == 2
+    assert pair.one.holders() == {"b"}
+
+
+def test_a_store_that_is_gone_ends_the_lease_and_no_answer(pair: Pair) -> None:
+    pair.one.aws.fault("dynamodb:*", "reset")
+    for site in (pair.one, pair.two):
+        site.until("nobody leads", lambda site=site: holder(site) in {"nobody", "edge-1"} and not leads(site))
+        assert site.answer() == (ADDRESS["a"],)
+        assert sample(site, "edge_store_up") == 0
+    pair.one.crash("a")
+    time.sleep(2.0)
+    assert pair.one.answer() == pair.two.answer() == (ADDRESS["a"],), "without the store nobody opens an epoch"
+    pair.one.aws.clear_faults()
+    for site in (pair.one, pair.two):
+        site.until("b is served", lambda site=site: site.answer() == (ADDRESS["b"],))
+        assert sample(site, "edge_store_up") == 1
+
+
+def test_both_answer_at_once_when_store_and_aws_are_gone(pair: Pair) -> None:
+    assert pair.one.edgectl("promote", "b", "--reason", "test", "--yes").returncode == 0
+    pair.two.until("two serves b", lambda: pair.two.answer() == (ADDRESS["b"],))
+    pair.one.terminate()
+    pair.two.terminate()
+    pair.one.aws.fault("*", "black_hole")
+    pair.one.aws.forget_calls()
+    for site in (pair.one, pair.two):
+        with pytest.raises(NotAnsweredError):
+            ask(site.dns, NAME, "A", 0.2)
+        site.start()
+        site.until("it answers", lambda site=site: site.answer() == (ADDRESS["b"],))
+    assert not [call for call in pair.one.aws.calls() if call.result == "ok"]
+
+
+def test_the_leader_started_again_leads_on_in_the_next_term(pair: Pair) -> None:
+    before = pair.store.read("lease/leader")
+    pair.one.kill()
+    pair.one.start()
+    pair.one.until("one leads", lambda: leads(pair.one))
+    after = pair.store.read("lease/leader")
+    assert before is not None
+    assert after is not None
+    assert (after.value["holder"], after.value["term"]) == ("edge-1", before.value["term"] + 1)
