@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -19,7 +20,7 @@ from edge.control import tables
 from edge.control.client import LOOK_S, Client, Json, MisunderstoodError
 from edge.control.tables import Block
 from edge.durations import parse_duration
-from edge.errors import ControlError, RefusedError
+from edge.errors import ControlError, EdgeError, RefusedError
 
 REFUSED, USAGE, UNREACHABLE, UNFINISHED = 1, 2, 3, 4
 WATCH_S = 1.0
@@ -41,6 +42,8 @@ class Group(click.Group):
             _fail(REFUSED, str(error))
         except ControlError as error:
             _fail(UNREACHABLE, str(error))
+        except EdgeError as error:
+            _fail(REFUSED, str(error))
         except BrokenPipeError:  # `| head` has seen enough: click's own
             raise
         except OSError as error:
@@ -343,6 +346,52 @@ def approve(console: Console, service: str | None, wait: bool, timeout: float) -
 def reject(console: Console, service: str | None) -> None:
     """Don't do the switch that is proposed, while its need lasts."""
     console.say(console.client.post("reject", service=service))
+
+
+# --- the store itself -------------------------------------------------------------------------------------------------
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="EDGE_CONFIG",
+    default="/etc/edge/edge.toml",
+    show_default=True,
+    help="The agent's file: it names the table, the region and the state directory.",
+)
+kind = click.Choice(["sqlite", "dynamodb"])
+
+
+@main.group()
+def store() -> None:
+    """Make the table that several agents share, and move into it or out of it. No agent has to run."""
+
+
+@store.command("init")
+@config_option
+@click.option("--cloudformation", is_flag=True, help="Make nothing: print the template.")
+@pass_console
+def store_init(console: Console, config: Path, cloudformation: bool) -> None:
+    """Make the table, and wait until it can be used. One that is there already is left as it is."""
+    from edge import storing
+
+    if cloudformation:
+        click.echo(storing.template(config))
+    else:
+        console.say({"sentence": storing.init(config)})
+
+
+@store.command("move")
+@config_option
+@click.option("--from", "source", type=kind, required=True)
+@click.option("--to", "target", type=kind, required=True)
+@click.option("--table", help="Another one than the file names.")
+@pass_console
+def store_move(console: Console, config: Path, source: str, target: str, table: str | None) -> None:
+    """Move all that the agent knows. It is written only where nothing is, and read back; the source is put aside."""
+    from edge import storing
+    from edge.config import StoreKind
+
+    console.say({"sentence": storing.move(config, StoreKind(source), StoreKind(target), table)})
 
 
 # --- following a switch -----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from edge.config import (
 from edge.failover.lease import Keeper, Timing
 from edge.failover.model import Policy, Stage, Thresholds
 from edge.probes.loop import KINDS, WITNESS, Target
-from edge.stores.dynamodb import DynamoStore
+from edge.stores.dynamodb import Calls
 from edge.stores.records import Clock
 from edge.stores.served import Served
 from edge.switches import elastic_ip, guest, isolate, route53, route_table, secondary_ip, stop
@@ -86,11 +86,11 @@ def witness_targets(config: Config) -> list[Target]:
     return [Target(each.name, each.tcp.address, each.tcp.port, WITNESS, *pace) for each in config.path.witnesses]
 
 
-def shared_store(config: Config, session: Session) -> DynamoStore:
+def dynamodb(session: Session) -> Calls:
     def call(method: str, **parameters: Any) -> Mapping[str, Any]:
         return session.call(Call("dynamodb", method, parameters))
 
-    return DynamoStore(call, config.store.table)
+    return call
 
 
 def keeper(config: Config, clock: Clock, served: Served) -> Keeper:

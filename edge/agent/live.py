@@ -46,6 +46,7 @@ from edge.failover.drift import READINGS
 from edge.failover.model import Assignment, Cause, Lease, Observation, Sight
 from edge.history import Line
 from edge.probes.loop import Prober, observe
+from edge.stores.dynamodb import DynamoStore
 from edge.stores.leases import Leases
 from edge.stores.records import Records
 from edge.stores.served import Served
@@ -109,7 +110,7 @@ class Live:
             return Records(kept, self._clock), None
         if self._session is None:
             raise AssertionError("a shared store without AWS")
-        name, store = self._config.agent.name, build.shared_store(self._config, self._session)
+        name, store = self._config.agent.name, DynamoStore(build.dynamodb(self._session), self._config.store.table)
         records = Records(store, self._clock, name)
         keeper = build.keeper(self._config, self._clock, kept)
         threads = {"lease_thread": self._lease_threads, "store_thread": self._store_threads}

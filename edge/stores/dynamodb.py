@@ -53,11 +53,11 @@ class DynamoStore:
     def read(self, key: str) -> Item | None:
         self._understand()
         row = self._row(key)
-        return _item(row) if row else None
+        return item_of(row) if row else None
 
     def scan(self, prefix: str, limit: int) -> Sequence[Item]:
         self._understand()
-        return [_item(row) for row in islice(self._rows(prefix), limit)]
+        return [item_of(row) for row in islice(self._rows(prefix), limit)]
 
     def compare_and_set(self, key: str, value: Value, version: int) -> Item:
         self._understand()
@@ -180,7 +180,8 @@ def _key(key: str) -> dict[str, Any]:
     return {"kind": {"S": kind}, "name": {"S": name}}
 
 
-def _item(row: Mapping[str, Any]) -> Item:
+def item_of(row: Mapping[str, Any]) -> Item:
+    """Raises StoreSchemaError."""
     try:
         return Item(f"{row['kind']['S']}/{row['name']['S']}", int(row["version"]["N"]), json.loads(row["value"]["S"]))
     except (KeyError, ValueError) as error:

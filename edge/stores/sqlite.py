@@ -37,7 +37,7 @@ class SqliteStore:
     """Opens, or creates, `state_dir/edge.sqlite`. Raises StoreError; StoreSchemaError for a file it can't work with."""
 
     def __init__(self, state_dir: Path) -> None:
-        self.path = state_dir / "edge.sqlite"
+        self.path = sqlite_file(state_dir)
         self._mutex = threading.Lock()
         with _told(self.path):
             state_dir.mkdir(parents=True, exist_ok=True)
@@ -86,6 +86,13 @@ class SqliteStore:
                 db.execute(_TRIM, (HISTORY_KEPT,))
         return Item(key, version + 1, value)
 
+    def restore(self, item: Item) -> None:
+        """Write an item as it was in another store, version and all, where there is none."""
+        row = (item.key, item.version, json.dumps(item.value))
+        with self._used() as db:
+            if not db.execute("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", row).rowcount:
+                raise StoreConflictError(f"{item.key} is there already")
+
     def close(self) -> None:
         with self._mutex:
             self._db.close()
@@ -127,6 +134,10 @@ def _told(path: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def sqlite_file(state_dir: Path) -> Path:
+    return state_dir / "edge.sqlite"
 
 
 def dump(path: Path) -> list[Item]:

@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from edge.errors import CloudError, Fault, StoreError, StoreSchemaError
-from edge.stores.dynamodb import EXPIRES, KEYS, Calls
+from edge.stores.contract import Item
+from edge.stores.dynamodb import EXPIRES, KEYS, Calls, item_of
 
 WAIT_S = 60.0  # a table of this size is there within some seconds
 _BEAT_S = 0.5
@@ -56,6 +57,18 @@ def _active(call: Calls, table: str, sleep: Callable[[float], None]) -> Mapping[
             return found
         sleep(_BEAT_S)
     raise StoreError(f"the table {table} is {found['TableStatus']} after {WAIT_S:g} s: look at it, and try again")
+
+
+def items(call: Calls, table: str) -> list[Item]:
+    """All of them. Raises CloudError, StoreSchemaError."""
+    found: list[Item] = []
+    asked: dict[str, Any] = {"TableName": table, "ConsistentRead": True}
+    while True:
+        page = call("scan", **asked)
+        found += map(item_of, page["Items"])
+        if "LastEvaluatedKey" not in page:
+            return found
+        asked["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
 
 def template(table: str) -> str:
