@@ -15,7 +15,7 @@ DYNALITE := dynalite@4.0.0
 # are skipped.
 UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
 
-.PHONY: demo test lint lab forwarders bench abuse fuzz conformance format clean
+.PHONY: demo test lint lab forwarders bench abuse fuzz hammer conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -45,6 +45,10 @@ bench: debian .venv/dev-ready
 # Floods, slow connections, kill -9 and a controller at its worst, while a forwarder asks and looks at every answer.
 abuse: debian .venv/dev-ready
 	$(BIN)/python -m tests.load --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5) $(if $(DOCS),--docs)
+
+# The lease: 16 threads in each of two processes fight for it for SECONDS (60), and a checker reads the log of grants.
+hammer: .venv/dev-ready .node/ready
+	$(BIN)/python -m tests.stores.hammer --seconds $(or $(SECONDS),60)
 
 # For SECONDS (60), or until PACKETS; ENGINE=atheris is guided by coverage.
 fuzz: .venv/dev-ready
