@@ -1,10 +1,20 @@
 /* One turn of a UDP port, and no Python where the answer is ready: recvmmsg(2), look up, sendmmsg(2).
  *
- * What edge/dns/udp.py does a packet at a time; it is used where this was not built, and who asks sees no difference.
+ * What edge/dns/udp.py does a packet at a time; it is used where this was not built, and who asks sees no difference but
+ * in time: here trusted forwarders go first.
+ *
+ *     socket ──drain──▶ a trusted forwarder's ──────────────────────────▶ answered at once
+ *                       from who may not ask ──▶ dropped and counted
+ *                       everybody else's ──▶ the queue ──a few at a time──▶ answered
+ *
+ * Between two bites of the queue the socket is drained again. So a forwarder waits for a bite of a flood, and not for
+ * what the flood has sent before it, as long as there are free slots.
+ *
  * Policy stays in edge.dns.desk. What a turn is given:
  *
  *     table[key]       an edge.dns.answer.Ready; the key: a packet from its fifth byte on, in lower case
- *     hosts[address]   READY: may have ready answers; ASK: Python decides; else: drop, and count in this slot
+ *     hosts[address]   FIRST: a trusted forwarder; READY: may have ready answers; ASK: Python decides; else: drop, and
+ *                      count in this slot
  *     ports[port]      not 0: Python decides, whatever the address
  *     answer(packet, (host, port))   for everything else: the answer's bytes, or None
  *
@@ -20,18 +30,24 @@
 #include <Python.h>
 
 #include <arpa/inet.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 enum {
-    COUNT = 64,        /* before the others get their turn: under a millisecond of ready answers */
+    COUNT = 64,        /* packets a drain, and answers a turn: then the others get theirs, in under a millisecond */
+    SLOTS = 512,       /* a flood of 50,000/s may find us away for 10 ms before forwarders have to queue behind it */
     SLOT_BYTES = 4160, /* what is longer is cut: no query is. 65 cache lines, so that not all lie in the same sets */
+    BITE = 16,         /* of the queue: so many ready answers, or a quarter of it through Python, are some 40 us */
+    PYTHON = 4,        /* a packet that Python decides takes as long as so many that are ready */
     HEADER_BYTES = 12,
     KEY_AT = 4,
     HEAD_AT = 2, /* flags and counts, which are a ready answer's head */
     HEAD_BYTES = 10,
     ASK = -1,
     READY = -2,
+    FIRST = -3,
+    DROP = INT_MAX, /* and count nowhere */
 };
 enum { HEADS, QUESTION_END, TAIL, COUNTER, FIELDS }; /* of a Ready, which has more */
 
@@ -40,6 +56,7 @@ typedef union {
     struct sockaddr_in6 six;
 } Name;
 
+/* One packet, from its arrival until its answer is sent. */
 typedef struct {
     uint8_t bytes[SLOT_BYTES];
     union {
@@ -48,6 +65,9 @@ typedef struct {
     } control;
     Name name;
     struct iovec iovec;
+    struct msghdr head;
+    Py_ssize_t size;
+    long said;      /* of its source, by `hosts` */
     PyObject *wire; /* what Python answered, kept until it is sent */
 } Slot;
 
@@ -55,14 +75,25 @@ typedef struct {
     PyObject_HEAD
     int fd;
     Py_buffer counters;
-    struct mmsghdr asked[COUNT], replies[COUNT];
-    Slot slots[COUNT];
+    int spare_count, armed, queued, oldest;
+    Slot *spare[SLOTS]; /* a stack: the warm ones first */
+    Slot *asked[COUNT]; /* where the next packets go, as far as `armed` */
+    Slot *queue[SLOTS]; /* a ring */
+    Slot *answered[COUNT];
+    struct mmsghdr received[COUNT], replies[COUNT];
+    Slot *slots;
 } Port;
 
 typedef struct {
     PyObject *table, *hosts, *answer;
     const uint8_t *ports;
 } Terms;
+
+/* What a turn has done: packets taken, packets decided (a Python one counts PYTHON times), answers that couldn't be
+ * sent, and answers that wait to be. */
+typedef struct {
+    int taken, work, unsent, waiting;
+} Turn;
 
 /* ---- One packet ---- */
 
@@ -141,16 +172,60 @@ static Py_ssize_t ask(PyObject *answer, Slot *slot, Py_ssize_t bytes)
 }
 
 /* The reply's length; 0: there is none. */
-static Py_ssize_t respond(Port *port, const Terms *terms, Slot *slot, Py_ssize_t bytes)
+static Py_ssize_t respond(Port *port, const Terms *terms, Slot *slot, Turn *done)
 {
-    long said = terms->ports[source_port(&slot->name)] ? ASK : judged(terms->hosts, &slot->name);
-    PyObject *ready = said == READY ? look_up(terms->table, slot->bytes, bytes) : NULL;
-    Py_ssize_t size = ready ? write_over(slot->bytes, bytes, ready) : 0;
+    PyObject *ready = slot->said == READY || slot->said == FIRST ? look_up(terms->table, slot->bytes, slot->size) : NULL;
+    Py_ssize_t size = ready ? write_over(slot->bytes, slot->size, ready) : 0;
+    done->work += size ? 1 : PYTHON;
     if (size)
-        said = PyLong_AsLong(PyTuple_GET_ITEM(ready, COUNTER));
-    if (said >= 0)
-        count(port, said);
-    return size || said >= 0 || PyErr_Occurred() ? size : ask(terms->answer, slot, bytes);
+        count(port, PyLong_AsLong(PyTuple_GET_ITEM(ready, COUNTER)));
+    return size || PyErr_Occurred() ? size : ask(terms->answer, slot, slot->size);
+}
+
+/* ---- Slots ---- */
+
+static void spare(Port *port, Slot *slot)
+{
+    Py_CLEAR(slot->wire);
+    port->spare[port->spare_count++] = slot;
+}
+
+/* Readies a slot for the packet that comes as number `at`. */
+static void arm(Port *port, int at, Slot *slot)
+{
+    slot->iovec = (struct iovec){slot->bytes, SLOT_BYTES};
+    port->asked[at] = slot;
+    port->received[at].msg_hdr = (struct msghdr){
+        .msg_name = &slot->name, .msg_namelen = sizeof slot->name,
+        .msg_iov = &slot->iovec, .msg_iovlen = 1,
+        .msg_control = &slot->control, .msg_controllen = sizeof slot->control,
+    };
+}
+
+/* After `came` packets: spare slots in their place, or those that lie behind them. */
+static void rearm(Port *port, int came)
+{
+    int at = 0;
+    while (at < came && port->spare_count)
+        arm(port, at++, port->spare[--port->spare_count]);
+    while (at < came && port->armed > came)
+        arm(port, at++, port->asked[--port->armed]);
+    port->armed = at < came ? at : port->armed;
+    while (port->armed < COUNT && port->spare_count)
+        arm(port, port->armed++, port->spare[--port->spare_count]);
+}
+
+static void wait_in_queue(Port *port, Slot *slot)
+{
+    port->queue[(port->oldest + port->queued++) % SLOTS] = slot;
+}
+
+static Slot *next_in_queue(Port *port)
+{
+    Slot *slot = port->queue[port->oldest];
+    port->oldest = (port->oldest + 1) % SLOTS;
+    port->queued--;
+    return slot;
 }
 
 /* ---- One turn ---- */
@@ -164,64 +239,92 @@ static void forget_interface(struct msghdr *head)
         ((struct in6_pktinfo *)CMSG_DATA(control))->ipi6_ifindex = 0;
 }
 
-static int respond_all(Port *port, const Terms *terms, int received)
+/* The replies that wait. One that can't be sent (no room, or no route) stops sendmmsg, and is passed over. */
+static void send_all(Port *port, Turn *done)
 {
-    int waiting = 0;
-    for (int number = 0; number < received; number++) {
-        Slot *slot = &port->slots[number];
-        size_t size = (size_t)respond(port, terms, slot, port->asked[number].msg_len);
-        if (PyErr_Occurred())
-            PyErr_WriteUnraisable(terms->answer);
-        if (!size)
-            continue;
-        slot->iovec.iov_len = size;
-        forget_interface(&port->asked[number].msg_hdr);
-        port->replies[waiting++] = port->asked[number];
-    }
-    return waiting;
-}
-
-/* How many could not be sent: no room, or no route. The call stops at such a one. */
-static int send_all(Port *port, int waiting)
-{
-    int unsent = 0;
-    for (int start = 0; start < waiting; start++) {
-        int sent = sendmmsg(port->fd, port->replies + start, (unsigned)(waiting - start), MSG_DONTWAIT);
+    for (int start = 0; start < done->waiting; start++) {
+        int sent = sendmmsg(port->fd, port->replies + start, (unsigned)(done->waiting - start), MSG_DONTWAIT);
         start += sent > 0 ? sent : 0;
-        unsent += start < waiting;
+        done->unsent += start < done->waiting;
     }
-    return unsent;
+    while (done->waiting)
+        spare(port, port->answered[--done->waiting]);
 }
 
-static void make_room(Port *port, int slots)
+static void decide(Port *port, const Terms *terms, Slot *slot, Turn *done)
 {
-    for (int number = 0; number < slots; number++) {
-        Slot *slot = &port->slots[number];
-        Py_CLEAR(slot->wire);
-        slot->iovec = (struct iovec){slot->bytes, SLOT_BYTES};
-        port->asked[number].msg_hdr = (struct msghdr){
-            .msg_name = &slot->name, .msg_namelen = sizeof slot->name,
-            .msg_iov = &slot->iovec, .msg_iovlen = 1,
-            .msg_control = &slot->control, .msg_controllen = sizeof slot->control,
-        };
+    size_t size = (size_t)respond(port, terms, slot, done);
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(terms->answer);
+    if (!size) {
+        spare(port, slot);
+        return;
     }
+    slot->iovec.iov_len = size;
+    forget_interface(&slot->head);
+    port->replies[done->waiting].msg_hdr = slot->head;
+    port->answered[done->waiting++] = slot;
+}
+
+/* Who it is from decides when it is answered, if at all. */
+static void admit(Port *port, const Terms *terms, Slot *slot, Turn *done)
+{
+    slot->said = terms->ports[source_port(&slot->name)] ? ASK : judged(terms->hosts, &slot->name);
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable(terms->hosts), slot->said = DROP;
+    if (slot->said == FIRST) {
+        decide(port, terms, slot, done);
+    } else if (slot->said < 0) {
+        wait_in_queue(port, slot);
+    } else {
+        count(port, slot->said);
+        spare(port, slot);
+    }
+}
+
+/* Takes what has arrived, as far as there are slots, and answers the trusted. How many came. */
+static int drain(Port *port, const Terms *terms, Turn *done)
+{
+    int came = recvmmsg(port->fd, port->received, (unsigned)port->armed, MSG_DONTWAIT, NULL);
+    came = came < 0 ? 0 : came;
+    for (int at = 0; at < came; at++) {
+        Slot *slot = port->asked[at];
+        slot->size = port->received[at].msg_len;
+        slot->head = port->received[at].msg_hdr;
+        admit(port, terms, slot, done);
+    }
+    send_all(port, done);
+    rearm(port, came);
+    done->taken += came;
+    return came;
+}
+
+/* A quarter of a long queue, or it would grow for as long as more than a bite is drained at once. */
+static void bite(Port *port, const Terms *terms, Turn *done)
+{
+    int enough = done->work + BITE, shorter = port->queued - port->queued / 4;
+    while (port->queued && (done->work < enough || port->queued > shorter) && done->waiting < COUNT)
+        decide(port, terms, next_in_queue(port), done);
+    send_all(port, done);
 }
 
 static PyObject *turn(PyObject *self, PyObject *arguments)
 {
     Port *port = (Port *)self;
     Terms terms;
+    Turn done = {0};
     Py_ssize_t ports;
     if (!PyArg_ParseTuple(arguments, "O!O!y#O:turn", &PyDict_Type, &terms.table, &PyDict_Type, &terms.hosts,
                           &terms.ports, &ports, &terms.answer))
         return NULL;
     if (ports != 65536)
         return PyErr_Format(PyExc_ValueError, "ports has %zd bytes, not one for each of 65536", ports);
-    int received = recvmmsg(port->fd, port->asked, COUNT, MSG_DONTWAIT, NULL);
-    received = received < 0 ? 0 : received;
-    int unsent = send_all(port, respond_all(port, &terms, received));
-    make_room(port, received);
-    return Py_BuildValue("ii", received, unsent);
+    int came;
+    do {
+        came = drain(port, &terms, &done);
+        bite(port, &terms, &done);
+    } while (done.work < COUNT && done.taken < SLOTS && (port->queued || came == COUNT));
+    return Py_BuildValue("iiO", done.taken, done.unsent, port->queued || came == COUNT ? Py_True : Py_False);
 }
 
 /* ---- The type ---- */
@@ -239,7 +342,14 @@ static PyObject *new_port(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     }
     port->fd = fd;
     port->counters = counters;
-    make_room(port, COUNT);
+    port->slots = PyMem_RawCalloc(SLOTS, sizeof(Slot));
+    if (!port->slots) {
+        Py_DECREF(port);
+        return PyErr_NoMemory();
+    }
+    for (int number = SLOTS; number--;)
+        spare(port, &port->slots[number]);
+    rearm(port, 0);
     return (PyObject *)port;
 }
 
@@ -247,14 +357,16 @@ static void free_port(PyObject *self)
 {
     Port *port = (Port *)self;
     PyTypeObject *type = Py_TYPE(self);
-    make_room(port, COUNT);
+    while (port->queued)
+        spare(port, next_in_queue(port));
+    PyMem_RawFree(port->slots);
     PyBuffer_Release(&port->counters);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyMethodDef methods[] = {
-    {"turn", turn, METH_VARARGS, "turn(table, hosts, ports, answer): packets received, and replies not sent."},
+    {"turn", turn, METH_VARARGS, "turn(table, hosts, ports, answer): packets taken, replies not sent, and whether there is more to do."},
     {NULL, NULL, 0, NULL},
 };
 static PyType_Slot type_slots[] = {

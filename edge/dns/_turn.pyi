@@ -14,5 +14,5 @@ class Port:
         hosts: dict[bytes, int],
         ports: bytes,
         answer: Callable[[bytes, tuple[str, int]], bytes | None],
-    ) -> tuple[int, int]:
-        """How many packets were received, and how many replies could not be sent."""
+    ) -> tuple[int, int, bool]:
+        """How many packets were taken, how many replies could not be sent, and whether there is more to do."""

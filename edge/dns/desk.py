@@ -36,16 +36,16 @@ VERDICT_DROPS = {
     Verdict.PORT_ZERO: Drop.PORT_ZERO,
     Verdict.LOOP: Drop.LOOP,
 }
-ASK, READY = -1, -2  # as in _turn.c
+ASK, READY, FIRST = -1, -2, -3  # as in _turn.c
 PORTS = 65536
 
 
 class Hosts(dict[bytes, int]):
-    """What `_turn.c` may do for a packed source address before it asks: READY, ASK, or the slot of a drop."""
+    """What `_turn.c` may do for a packed source address before it asks: FIRST, READY, ASK, or the slot of a drop."""
 
     def __init__(self, guard: Guard, *, limiting: bool) -> None:
         self._judge = guard.judge_host
-        self._at_once = {TRUSTED} if limiting else {TRUSTED, PASS}
+        self._words = {TRUSTED: FIRST, PASS: ASK if limiting else READY}
 
     def __missing__(self, packed: bytes) -> int:
         if len(self) >= REMEMBERED:
@@ -54,9 +54,7 @@ class Hosts(dict[bytes, int]):
         return said
 
     def _say(self, verdict: Verdict) -> int:
-        if verdict in self._at_once:
-            return READY
-        return drop_slot(VERDICT_DROPS[verdict]) if verdict in VERDICT_DROPS else ASK
+        return drop_slot(VERDICT_DROPS[verdict]) if verdict in VERDICT_DROPS else self._words.get(verdict, ASK)
 
 
 class Desk:

@@ -21,6 +21,7 @@ from enum import Enum
 from functools import lru_cache
 from ipaddress import ip_address
 
+UNPREPARED_BURST_S = 0.1  # at 1,000/s the first packets of a flood take 2 ms at once; retries are spread wider
 MAX_BUCKETS = 20_000  # some 6 MB of each kind; the one that was not used for longest makes room
 
 Network = tuple[int, int]  # the IP version, and the bits of the prefix
@@ -30,7 +31,7 @@ Network = tuple[int, int]  # the IP version, and the bits of the prefix
 class Rates:
     """`per_s`: answers that say the same; 0 is no limit, as it is unless configured: forwarders ask for one name all
     day, and from one network. `unprepared_per_s`: packets without a ready answer; 0 is no limit. `burst_s`: for how
-    long a full bucket lasts at twice the rate. `log_only`: counts, and sends all.
+    long a full bucket of answers lasts at twice the rate. `log_only`: counts, and sends all.
     """
 
     per_s: float = 0.0
@@ -52,7 +53,7 @@ class Limiter:
     def __init__(self, rates: Rates) -> None:
         self.rates = rates
         self._answers = _Buckets(rates.per_s, rates.burst_s)
-        self._unprepared = _Buckets(rates.unprepared_per_s, rates.burst_s)
+        self._unprepared = _Buckets(rates.unprepared_per_s, UNPREPARED_BURST_S)
         self._network = lru_cache(MAX_BUCKETS)(self._network_of)
 
     def pace(self, host: str, told: bytes, now_s: float) -> Pace:

@@ -57,6 +57,9 @@ class Worker:
         while not (self._orphaned and self._place.retired()):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
+            for port in self._udp:
+                if port.behind:
+                    port.turn()
             self._nibble()
             self._tcp.expire(monotonic())
         self._leave()
@@ -73,7 +76,7 @@ class Worker:
         self._selector.register(watched, selectors.EVENT_READ, turn)
 
     def _patience_s(self) -> float | None:
-        if self._bites or self._newest:
+        if self._bites or self._newest or any(port.behind for port in self._udp):
             return 0.0
         return ORPHAN_LOOKS_S if self._orphaned else self._tcp.patience_s(monotonic())
 
