@@ -3,8 +3,8 @@
 Two ways lead to the same bytes:
 
     the careful way   `respond`: read the packet, find in the zones, encode
-    the ready way     `prepare` runs the careful way once for each usual question and keeps what doesn't depend
-                      on the asker; `ready.answer(packet)` puts the asker's id, RD and question in front of it
+    the ready way     `prepared` runs the careful way once for a usual question and keeps what doesn't depend on
+                      the asker; `ready.answer(packet)` puts the asker's id, RD and question in front of it
 
 A ready answer is found by everything behind the header's flags, `packet[4:].lower()`. Folding all of it and not
 only the name is sound: lengths of labels are below "A", and no key holds a byte of "a"-"z" outside of its name, so
@@ -16,11 +16,10 @@ same answer with the cookie's stamp in place of the OPT's last two bytes, which 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from itertools import repeat
 from typing import NamedTuple
 
 from edge.dns.cookies import MINUTE_S, Stamp
@@ -45,7 +44,7 @@ from edge.dns.message import (
     unanswerable,
 )
 from edge.dns.site import Site
-from edge.dns.zone import Found, Outcome
+from edge.dns.zone import EPOCH_LABEL, Found, Outcome, Zone, parse_name
 
 OUR_SIZE = 1232  # never fragmented: IPv6's least MTU of 1280 less the headers (DNS flag day 2020, RFC 9715)
 PLAIN_SIZE = 512  # RFC 1035 section 4.2.1; also the least that an EDNS size can mean (RFC 6891 section 6.2.5)
@@ -72,6 +71,7 @@ META = {
     MAILB: Rcode.NOTIMP,
     MAILA: Rcode.NOTIMP,
 }
+CLASS_IN = IN.to_bytes(2)
 CLASSES = frozenset({IN, CH, ANY_CLASS})
 TRANSFERS = (Qtype.IXFR, Qtype.AXFR)
 NOTHING = Found(Outcome.NODATA)
@@ -139,10 +139,6 @@ class Ready(NamedTuple):
 
     def answer(self, packet: bytes) -> bytes:
         return packet[:2] + self.heads[packet[2]] + packet[12 : self.question_end] + self.tail
-
-    def of_type(self, slot: int, told: bytes) -> "Ready":
-        """As `_replace`, in half of the time."""
-        return Ready(self.heads, self.question_end, self.tail, slot, told, self.opt_start)
 
     def stamped(self, packet: bytes, stamp: Stamp) -> bytes:
         return self.answer(packet)[:-2] + stamp.rdata
@@ -345,42 +341,40 @@ def lookup_without(table: Table, packet: bytes, cookie_bytes: int) -> Ready | No
     return ready if ready is not None and packet[2] < 2 else None
 
 
-def prepare(site: Site) -> Table:
-    table: Table = {}
-    for _ in preparing(site, table):
-        pass
-    return table
+def moving(zones: Iterable[Zone]) -> Iterator[bytes]:
+    """The questions whose answers a switch changes, and which forwarders ask all day."""
+    for service in (service for zone in zones for service in zone.services):
+        name = parse_name(service.name)
+        yield from (usual(name, qtype) for qtype in (Qtype.A, Qtype.AAAA))
+        yield usual((EPOCH_LABEL.encode(), *name), Qtype.TXT)
 
 
-def preparing(site: Site, table: Table) -> Iterator[None]:
-    """Fills the table in bites of some 50 us, one question each, so that nobody waits for the whole."""
+def usual(name: Name, qtype: Qtype) -> bytes:
+    return spelled(name) + b"\0" + OPTION.pack(qtype, IN)
+
+
+def is_usual(answer: Answer) -> bool:
+    """Whether `prepared` may have its question, which is in `told` then: of a name that is there, so they are few."""
+    return answer.rcode is Rcode.NOERROR and answer.qtype in READY_QTYPES and answer.told.endswith(CLASS_IN)
+
+
+def prepared(site: Site, question: bytes) -> Table:
+    """One question in each usual form. Nothing where the answer is silence or might have to be cut."""
+    forms = _forms(site, question)
+    return {key: ready for keys, ready in zip(_keys(question), forms, strict=False) for key in keys}
+
+
+def rehearse(site: Site) -> None:
+    """Says all that there is to say: what raises here would raise in a worker."""
     for name in site.names():
-        for question, forms in _usual(site, name):
-            for keys, ready in zip(_keys(question), forms, strict=True):
-                table.update(zip(keys, repeat(ready)))
-            yield
+        for qtype in READY_QTYPES:
+            respond(site, NO_FLAGS + usual(name, qtype), ANYBODY)
 
 
 @lru_cache(KEYS_REMEMBERED)
 def _keys(question: bytes) -> tuple[tuple[bytes, ...], ...]:
     """For each of `READY_OPTS`. Remembered for the next order, which has the same: that saves a quarter of a swap."""
     return tuple(tuple(start + question + form for form in forms) for start, forms in READY_FORMS)
-
-
-def _usual(site: Site, name: Name) -> Iterator[tuple[bytes, list[Ready]]]:
-    """Questions, and their answer for each of `READY_OPTS`. The careful way runs once for each type that is there, and
-    once for all that are not.
-    """
-    owner, absent, nodata = spelled(name) + b"\0", NOTHING, list[Ready]()
-    for qtype in READY_QTYPES:
-        question, found = owner + OPTION.pack(qtype, IN), site.find(name, qtype)
-        if nodata and found == absent:
-            own = slot(qtype, Rcode.NOERROR)
-            yield question, [ready.of_type(own, question) for ready in nodata]
-        elif forms := _forms(site, question):
-            yield question, forms
-            if found.outcome is Outcome.NODATA:
-                absent, nodata = found, forms
 
 
 def _forms(site: Site, question: bytes) -> list[Ready]:

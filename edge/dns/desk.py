@@ -12,16 +12,18 @@ from edge.dns.answer import (
     Silence,
     Table,
     cookie_bytes,
+    is_usual,
     lookup,
     lookup_without,
-    preparing,
+    moving,
+    prepared,
     refuse,
     respond,
     slip,
 )
 from edge.dns.cookies import MINUTE_S
 from edge.dns.counters import Tally, drop_slot
-from edge.dns.guard import REMEMBERED, Guard, Verdict, doubtful_ports
+from edge.dns.guard import REMEMBERED, Guard, Policy, Verdict, doubtful_ports
 from edge.dns.message import Drop, Event, Rcode, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Limiter, Pace
@@ -66,6 +68,7 @@ class Desk:
         self._ports = bytes(port in doubtful for port in range(PORTS))
         self._told = False
         self._limiter = Limiter(order.policy.rates)
+        self._policy: Policy | None = None
         self.look_at_clock()
         self.follow(order)
 
@@ -74,22 +77,31 @@ class Desk:
             pass
 
     def adopting(self, order: Order) -> Iterator[None]:
-        """In bites, between which packets are answered from the order before; the last one is the swap."""
+        """In bites, between which packets are answered from the order before; the last one is the swap.
+
+        What a switch changes is ready by then, all else when it is first asked for: most of it never is.
+        """
         site, table = Site(order.zones, order.policy), dict[bytes, Ready]()
         yield
-        yield from preparing(site, table)
+        for question in moving(order.zones):
+            table.update(prepared(site, question))
+            yield
         self._swap(order, site, table)
 
     def _swap(self, order: Order, site: Site, table: Table) -> None:
-        guard = Guard(order.policy, self._own)
-        self._site, self._table, self._jar, self.judge = site, table, site.jar, guard.judge
-        self._rates = order.policy.rates
+        self._site, self._table, self._jar, self._seen = site, table, site.jar, set[bytes]()
+        if order.policy != self._policy:
+            self._obey(order.policy)
+        self.tally.swapped(order.sequence, monotonic_ns())
+
+    def _obey(self, policy: Policy) -> None:
+        guard = Guard(policy, self._own)
+        self._policy, self.judge, self._rates = policy, guard.judge, policy.rates
         if self._rates != self._limiter.rates:  # else the buckets stay: an order that filled them would be no limit
             self._limiter = Limiter(self._rates)
         self._limiting = self._rates.per_s > 0
         self._hosts = Hosts(guard, limiting=self._limiting)
-        self.tcp_limits = order.policy.tcp
-        self.tally.swapped(order.sequence, monotonic_ns())
+        self.tcp_limits = policy.tcp
 
     @property
     def shortcuts(self) -> tuple[Table, Hosts, bytes]:
@@ -139,6 +151,9 @@ class Desk:
         reply = self._carefully(packet, asker, refuse if verdict is Verdict.REFUSE else respond)
         if isinstance(reply, Silence):
             return self._silent(reply.reason)
+        if is_usual(reply) and reply.told not in self._seen:
+            self._seen.add(reply.told)
+            self._table.update(prepared(self._site, reply.told))
         if reply.truncated:
             self.tally.happened(Event.TRUNCATED)
         if reply.rcode is Rcode.BADCOOKIE:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
-from edge.dns.answer import prepare
+from edge.dns.answer import rehearse
 from edge.dns.counters import Counters, Tally, total
 from edge.dns.guard import Guard, Policy
 from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
@@ -283,7 +283,7 @@ def check(zones: Sequence[Zone], policy: Policy) -> None:
 
 def _checked(order: Order) -> Order:
     """Does once what every worker will do with it: what can't be prepared never reaches them."""
-    prepare(Site(order.zones, order.policy))
+    rehearse(Site(order.zones, order.policy))
     Guard(order.policy)
     if (size := len(order.to_json())) > ORDER_MAX_BYTES:
         largest = max(order.zones, key=lambda zone: len(zone.to_json()))

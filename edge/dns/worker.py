@@ -11,6 +11,7 @@ When the controller is gone (EOF on the channel) it goes on answering what it kn
 has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those that others read too it leaves to them.
 """
 
+import gc
 import os
 import selectors
 import socket
@@ -54,6 +55,7 @@ class Worker:
         self._watch_all()
         self._desk.tally.caged(enter())
         self._acknowledge(self._order)
+        gc.freeze()  # what is loaded stays: looking it over for garbage, as Python does now and then, takes milliseconds
         while not (self._orphaned and self._place.retired()):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()

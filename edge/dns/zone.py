@@ -17,6 +17,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ SRV_NUMBERS = struct.Struct("!3H")  # RFC 2782: priority, weight, port
 TEXT_MAX_BYTES = 255  # RFC 1035 section 3.3: of one string of a TXT
 RDATA_MAX_BYTES = 65535  # RFC 1035 section 3.2.1: its length has two bytes
 EPOCH_LABEL = "_edge"
+REMEMBERED = 4096  # names and records, compiled for the next order, which has nearly all of them again
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class Found(NamedTuple):
     additional: tuple[Rrset, ...] = ()
 
 
+@lru_cache(REMEMBERED)
 def parse_name(text: str) -> Name:
     """ValueError for what is no name; the final dot may be missing."""
     name = tuple(text.lower().removesuffix(".").encode("ascii").split(b"."))
@@ -148,6 +151,9 @@ class Tree:
 
     def names(self) -> Iterator[Name]:
         yield from self._nodes
+
+    def aliases(self) -> Iterator[Name]:
+        return (name for name, rrsets in self._nodes.items() if Qtype.CNAME in rrsets)
 
     def holds(self, name: Name) -> bool:
         return name[-len(self.apex) :] == self.apex
@@ -229,6 +235,7 @@ def _rrsets(zone: Zone) -> Iterator[Rrset]:
         yield _static(record)
 
 
+@lru_cache(REMEMBERED)
 def _static(record: StaticRecord) -> Rrset:
     if (packed := STATIC.get(record.qtype)) is None:
         raise ValueError(f"{record.name}: {record.qtype} is none of {', '.join(STATIC)}")
