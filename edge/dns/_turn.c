@@ -8,7 +8,7 @@
  *                       everybody else's ──▶ the queue ──a few at a time──▶ answered
  *
  * Between two bites of the queue the socket is drained again. So a forwarder waits for a bite of a flood, and not for
- * what the flood has sent before it, as long as there are free slots.
+ * what the flood has sent before it.
  *
  * Policy stays in edge.dns.desk. What a turn is given:
  *
@@ -36,7 +36,7 @@
 
 enum {
     COUNT = 64,        /* packets a drain, and answers a turn: then the others get theirs, in under a millisecond */
-    SLOTS = 512,       /* a flood of 50,000/s may find us away for 10 ms before forwarders have to queue behind it */
+    SLOTS = 5 * COUNT, /* a bite takes a quarter of the queue, which so never has more than four drains, plus the next */
     SLOT_BYTES = 4160, /* what is longer is cut: no query is. 65 cache lines, so that not all lie in the same sets */
     BITE = 16,         /* of the queue: so many ready answers, or a quarter of it through Python, are some 40 us */
     PYTHON = 4,        /* a packet that Python decides takes as long as so many that are ready */
@@ -75,9 +75,9 @@ typedef struct {
     PyObject_HEAD
     int fd;
     Py_buffer counters;
-    int spare_count, armed, queued, oldest;
+    int spare_count, queued, oldest;
     Slot *spare[SLOTS]; /* a stack: the warm ones first */
-    Slot *asked[COUNT]; /* where the next packets go, as far as `armed` */
+    Slot *asked[COUNT]; /* where the next packets go */
     Slot *queue[SLOTS]; /* a ring */
     Slot *answered[COUNT];
     struct mmsghdr received[COUNT], replies[COUNT];
@@ -190,29 +190,18 @@ static void spare(Port *port, Slot *slot)
     port->spare[port->spare_count++] = slot;
 }
 
-/* Readies a slot for the packet that comes as number `at`. */
-static void arm(Port *port, int at, Slot *slot)
+/* Readies slots for the next packets, in place of those that took the last `count`. */
+static void arm(Port *port, int count)
 {
-    slot->iovec = (struct iovec){slot->bytes, SLOT_BYTES};
-    port->asked[at] = slot;
-    port->received[at].msg_hdr = (struct msghdr){
-        .msg_name = &slot->name, .msg_namelen = sizeof slot->name,
-        .msg_iov = &slot->iovec, .msg_iovlen = 1,
-        .msg_control = &slot->control, .msg_controllen = sizeof slot->control,
-    };
-}
-
-/* After `came` packets: spare slots in their place, or those that lie behind them. */
-static void rearm(Port *port, int came)
-{
-    int at = 0;
-    while (at < came && port->spare_count)
-        arm(port, at++, port->spare[--port->spare_count]);
-    while (at < came && port->armed > came)
-        arm(port, at++, port->asked[--port->armed]);
-    port->armed = at < came ? at : port->armed;
-    while (port->armed < COUNT && port->spare_count)
-        arm(port, port->armed++, port->spare[--port->spare_count]);
+    for (int at = 0; at < count; at++) {
+        Slot *slot = port->asked[at] = port->spare[--port->spare_count];
+        slot->iovec = (struct iovec){slot->bytes, SLOT_BYTES};
+        port->received[at].msg_hdr = (struct msghdr){
+            .msg_name = &slot->name, .msg_namelen = sizeof slot->name,
+            .msg_iov = &slot->iovec, .msg_iovlen = 1,
+            .msg_control = &slot->control, .msg_controllen = sizeof slot->control,
+        };
+    }
 }
 
 static void wait_in_queue(Port *port, Slot *slot)
@@ -282,10 +271,10 @@ static void admit(Port *port, const Terms *terms, Slot *slot, Turn *done)
     }
 }
 
-/* Takes what has arrived, as far as there are slots, and answers the trusted. How many came. */
+/* Takes what has arrived, and answers the trusted. How many came. */
 static int drain(Port *port, const Terms *terms, Turn *done)
 {
-    int came = recvmmsg(port->fd, port->received, (unsigned)port->armed, MSG_DONTWAIT, NULL);
+    int came = recvmmsg(port->fd, port->received, COUNT, MSG_DONTWAIT, NULL);
     came = came < 0 ? 0 : came;
     for (int at = 0; at < came; at++) {
         Slot *slot = port->asked[at];
@@ -294,16 +283,16 @@ static int drain(Port *port, const Terms *terms, Turn *done)
         admit(port, terms, slot, done);
     }
     send_all(port, done);
-    rearm(port, came);
+    arm(port, came);
     done->taken += came;
     return came;
 }
 
-/* A quarter of a long queue, or it would grow for as long as more than a bite is drained at once. */
+/* A quarter of a long queue: it would grow else, for as long as more is drained at once than a bite takes. */
 static void bite(Port *port, const Terms *terms, Turn *done)
 {
     int enough = done->work + BITE, shorter = port->queued - port->queued / 4;
-    while (port->queued && (done->work < enough || port->queued > shorter) && done->waiting < COUNT)
+    while (port->queued && (done->work < enough || port->queued > shorter))
         decide(port, terms, next_in_queue(port), done);
     send_all(port, done);
 }
@@ -349,7 +338,7 @@ static PyObject *new_port(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     }
     for (int number = SLOTS; number--;)
         spare(port, &port->slots[number]);
-    rearm(port, 0);
+    arm(port, COUNT);
     return (PyObject *)port;
 }
 

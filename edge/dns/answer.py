@@ -44,7 +44,7 @@ from edge.dns.message import (
     unanswerable,
 )
 from edge.dns.site import Site
-from edge.dns.zone import EPOCH_LABEL, Found, Outcome, Zone, parse_name
+from edge.dns.zone import Found, Outcome, Zone, parse_name
 
 OUR_SIZE = 1232  # never fragmented: IPv6's least MTU of 1280 less the headers (DNS flag day 2020, RFC 9715)
 PLAIN_SIZE = 512  # RFC 1035 section 4.2.1; also the least that an EDNS size can mean (RFC 6891 section 6.2.5)
@@ -342,11 +342,9 @@ def lookup_without(table: Table, packet: bytes, cookie_bytes: int) -> Ready | No
 
 
 def moving(zones: Iterable[Zone]) -> Iterator[bytes]:
-    """The questions whose answers a switch changes, and which forwarders ask all day."""
+    """The questions that a switch is for, and that are asked all day."""
     for service in (service for zone in zones for service in zone.services):
-        name = parse_name(service.name)
-        yield from (usual(name, qtype) for qtype in (Qtype.A, Qtype.AAAA))
-        yield usual((EPOCH_LABEL.encode(), *name), Qtype.TXT)
+        yield from (usual(parse_name(service.name), qtype) for qtype in (Qtype.A, Qtype.AAAA))
 
 
 def usual(name: Name, qtype: Qtype) -> bytes:

@@ -81,7 +81,7 @@ class Desk:
 
         What a switch changes is ready by then, all else when it is first asked for: most of it never is.
         """
-        site, table = Site(order.zones, order.policy), dict[bytes, Ready]()
+        site, table = (yield from Site.in_bites(order.zones, order.policy)), dict[bytes, Ready]()
         yield
         for question in moving(order.zones):
             table.update(prepared(site, question))

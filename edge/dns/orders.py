@@ -5,7 +5,7 @@ The way back has one kind of message, the sequence of the order that now holds, 
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import lru_cache
 
 from edge.dns.guard import Deny, Policy, TcpLimits
 from edge.dns.rates import Rates
@@ -17,7 +17,7 @@ ORDER_MAX_BYTES = 200_000  # one message has to fit the socket's buffer, 212,992
 @dataclass(frozen=True, slots=True)
 class Legacy:
     """The file descriptors that a worker inherits, and its generation. `shared`: those of `udp` and `tcp` that others
-    read too.
+    read too. `at_once`: it may take a processor from whoever has it.
     """
 
     channel: int
@@ -27,6 +27,7 @@ class Legacy:
     udp: tuple[int, ...]
     tcp: tuple[int, ...]
     shared: tuple[int, ...]
+    at_once: bool
 
     def descriptors(self) -> tuple[int, ...]:
         return (self.channel, self.counters, self.roll, *self.udp, *self.tcp)
@@ -51,7 +52,7 @@ class Order:
     def to_json(self) -> bytes:
         policy = {**asdict(self.policy), "deny": self.policy.deny.value}
         zones = [zone.to_json() for zone in self.zones]
-        return json.dumps({"sequence": self.sequence, "zones": zones, "policy": policy}).encode()
+        return json.dumps({"sequence": self.sequence, "zones": zones, "policy": json.dumps(policy)}).encode()
 
     @classmethod
     def from_json(cls, document: bytes) -> "Order":
@@ -59,7 +60,10 @@ class Order:
         return cls(fields["sequence"], tuple(map(Zone.from_json, fields["zones"])), _policy(fields["policy"]))
 
 
-def _policy(fields: dict[str, Any]) -> Policy:
+@lru_cache(1)
+def _policy(text: str) -> Policy:
+    """Remembered for the next order, which as a rule has the same."""
+    fields = json.loads(text)
     lists = {key: tuple(fields[key]) for key in ("allow_query", "trusted", "cookie_secrets")}
     parts = {"deny": Deny(fields["deny"]), "rates": Rates(**fields["rates"]), "tcp": TcpLimits(**fields["tcp"])}
     return Policy(**{**fields, **lists, **parts})

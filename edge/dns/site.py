@@ -4,7 +4,7 @@ Which zone answers (RFC 1034 section 4.3.2): the one whose apex is the longest e
 which the zone above it answers where that is ours too (RFC 4035 section 3.1.4.1).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from edge.dns.cookies import Jar
 from edge.dns.guard import Policy
@@ -20,12 +20,24 @@ class Site:
     """ValueError where zones or policy can't be right."""
 
     def __init__(self, zones: Sequence[Zone], policy: Policy) -> None:
+        for _ in self.building(zones, policy):
+            pass
+
+    @classmethod
+    def in_bites(cls, zones: Sequence[Zone], policy: Policy) -> Generator[None, None, "Site"]:
+        """For who has something else to do meanwhile: the site is what is returned."""
+        site = cls.__new__(cls)
+        yield from site.building(zones, policy)
+        return site
+
+    def building(self, zones: Sequence[Zone], policy: Policy) -> Iterator[None]:
         if policy.amplification < AMPLIFICATION_MIN:
             raise ValueError(f"amplification {policy.amplification} is below {AMPLIFICATION_MIN}")
         self.policy = policy
         self.jar = Jar(policy.cookie_secrets) if policy.cookie_secrets else None
         self.nsid = policy.identity.encode()
-        self._trees = _trees(zones)
+        self._trees = yield from _trees(zones)
+        yield
         self._depths = sorted({len(apex) for apex in self._trees}, reverse=True)
         self._chaos = dict(_chaos(policy))
         aliases = (name for tree in self._trees.values() for name in tree.aliases())
@@ -64,11 +76,14 @@ class Site:
         return None
 
 
-def _trees(zones: Sequence[Zone]) -> dict[Name, Tree]:
+def _trees(zones: Sequence[Zone]) -> Generator[None, None, dict[Name, Tree]]:
     apexes = [parse_name(zone.name) for zone in zones]
     if len(set(apexes)) != len(apexes) or not apexes:
         raise ValueError("no zone, or one twice")
-    return {apex: Tree(zone, _inner(apex, apexes)) for apex, zone in zip(apexes, zones, strict=True)}
+    trees = {apex: Tree.__new__(Tree) for apex in apexes}
+    for tree, apex, zone in zip(trees.values(), apexes, zones, strict=True):
+        yield from tree.building(zone, _inner(apex, apexes))
+    return trees
 
 
 def _inner(apex: Name, apexes: Sequence[Name]) -> tuple[Name, ...]:

@@ -31,7 +31,8 @@ from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
 DONE = object()
-NICE = -10  # ahead of the controller and of whatever else runs here; with `LimitNICE=` or as root, else as it comes
+NICE = -10  # with `LimitNICE=` or as root; else as it comes
+REAL_TIME = 1  # sched(7): the least there is, with `LimitRTPRIO=` or as root
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
 
 
@@ -55,7 +56,7 @@ class Worker:
         self._watch_all()
         self._desk.tally.caged(enter())
         self._acknowledge(self._order)
-        gc.freeze()  # what is loaded stays: looking it over for garbage, as Python does now and then, takes milliseconds
+        gc.freeze()  # what is loaded stays: to look it over for garbage takes Python milliseconds
         while not (self._orphaned and self._place.retired()):
             for key, _ in self._selector.select(self._patience_s()):
                 key.data()
@@ -135,10 +136,18 @@ def _receive(channel: socket.socket) -> bytes:
     return b""
 
 
-def main() -> None:
+def _go_ahead(*, at_once: bool) -> None:
+    """Ahead of the controller and of whatever else runs here. `at_once`: whoever runs makes way for each question."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    with suppress(OSError):
+        if at_once:
+            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REAL_TIME))
+
+
+def main() -> None:
     legacy = Legacy.from_json(sys.argv[1])
+    _go_ahead(at_once=legacy.at_once)
     channel = socket.socket(fileno=legacy.channel)
     if document := _receive(channel):
         Worker(legacy, channel, Order.from_json(document)).run()

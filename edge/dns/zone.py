@@ -33,6 +33,7 @@ SRV_NUMBERS = struct.Struct("!3H")  # RFC 2782: priority, weight, port
 TEXT_MAX_BYTES = 255  # RFC 1035 section 3.3: of one string of a TXT
 RDATA_MAX_BYTES = 65535  # RFC 1035 section 3.2.1: its length has two bytes
 EPOCH_LABEL = "_edge"
+BITE_RRSETS = 8
 REMEMBERED = 4096  # names and records, compiled for the next order, which has nearly all of them again
 
 
@@ -138,12 +139,18 @@ class Tree:
     """
 
     def __init__(self, zone: Zone, inner: tuple[Name, ...] = ()) -> None:
+        for _ in self.building(zone, inner):
+            pass
+
+    def building(self, zone: Zone, inner: tuple[Name, ...]) -> Iterator[None]:
+        """All of `__init__`, in bites of some 20 us; before the last one there is nothing to look up."""
         self.apex = parse_name(zone.name)
         self._inner = inner
         self._check_owners(zone)
+        yield
         self._nodes: dict[Name, dict[int, Rrset]] = {}
         self._silent = frozenset(_silent_names(zone))
-        self._add(zone)
+        yield from self._adding(zone)
         self._glue = tuple(self._addresses_of(zone))
         denial = _soa(zone, min(zone.ns_ttl_s, zone.negative_ttl_s))  # RFC 2308 section 3
         self._nxdomain = Found(Outcome.NXDOMAIN, authority=(denial,))
@@ -195,10 +202,12 @@ class Tree:
         if record.qtype == "CNAME" and (name == self.apex or len(record.rdata) != 1):
             raise ValueError(f"zone {zone.name}: {record.name}: a CNAME is single, and never at the apex")
 
-    def _add(self, zone: Zone) -> None:
-        for rrset in _rrsets(zone):
+    def _adding(self, zone: Zone) -> Iterator[None]:
+        for number, rrset in enumerate(_rrsets(zone)):
             if self.holds(rrset.name):  # a nameserver may lie in another zone: its addresses are that zone's
                 self._add_rrset(rrset)
+            if number % BITE_RRSETS == 0:
+                yield
         for name in (*self._silent, *self._inner, *self._nodes):
             for depth in range(len(name) - len(self.apex)):
                 self._nodes.setdefault(name[depth:], {})
@@ -295,10 +304,15 @@ def _service(service: ServiceRecord) -> Iterator[Rrset]:
 
 
 def _addresses(name: Name, ttl_s: int, addresses: tuple[str, ...]) -> Iterator[Rrset]:
-    packed = [ip_address(address).packed for address in addresses]
+    packed = [_packed(address) for address in addresses]
     for qtype, bytes_ in ((Qtype.A, 4), (Qtype.AAAA, 16)):
         if rdata := tuple(Rdata((), each) for each in packed if len(each) == bytes_):
             yield Rrset(name, qtype, ttl_s, rdata)
+
+
+@lru_cache(REMEMBERED)
+def _packed(address: str) -> bytes:
+    return ip_address(address).packed
 
 
 def _silent_names(zone: Zone) -> Iterator[Name]:

@@ -13,16 +13,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.dns.answer import (
+    READY_QTYPES,
     Answer,
     Asker,
     Silence,
+    Table,
     cookie_bytes,
+    is_usual,
     lookup,
     lookup_without,
-    prepare,
+    moving,
+    prepared,
     refuse,
+    rehearse,
     respond,
     slip,
+    usual,
 )
 from edge.dns.cookies import MINUTE_S
 from edge.dns.guard import Policy
@@ -33,7 +39,15 @@ from tests.dns.samples import FILES, ZONE, opt, option, packet, question
 
 OPEN = Policy(("0.0.0.0/0", "::/0"))
 SITE = Site([ZONE], OPEN)
-TABLE = prepare(SITE)
+
+
+def ready_answers(at: Site) -> Table:
+    """All that questions can bring into a worker's table."""
+    questions = (usual(name, qtype) for name in at.names() for qtype in READY_QTYPES)
+    return {key: ready for each in questions for key, ready in prepared(at, each).items()}
+
+
+TABLE = ready_answers(SITE)
 UDP, TCP = Asker(Transport.UDP), Asker(Transport.TCP)
 FILES_NAME = "files.fs.corp.example"
 QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
@@ -242,7 +256,7 @@ def test_an_answer_too_big_for_its_question_is_cut_unless_the_asker_is_real() ->
     strictest = wide(15, amplification=2.0, cookie_secrets=(SECRET,))  # 279 + 39 bytes for 78
     assert ask(with_cookie(cookie_in(proven)), strictest, NOW).header.tc == 0
     assert ask(with_cookie(b"no proof"), strictest, NOW).header.tc == 1
-    assert lookup(prepare(strict), plain) is None
+    assert lookup(ready_answers(strict), plain) is None
 
 
 def test_amplification_below_two_is_an_error() -> None:
@@ -440,9 +454,38 @@ def test_anything_else_goes_the_careful_way(data: bytes) -> None:
 def test_what_udp_might_cut_is_never_ready() -> None:
     """27 addresses: 471 bytes, 482 with an OPT, 510 with a cookie in it."""
     for count, ready in ((27, True), (28, False)):
-        table = prepare(wide(count, amplification=100.0))
+        table = ready_answers(wide(count, amplification=100.0))
         for opts in ((), (opt(),)):
             assert (lookup(table, packet(FILES_NAME, Qtype.A, *opts)) is not None) == ready
+
+
+def test_what_moves_is_each_services_address() -> None:
+    names = [FILES_NAME, "deep.below.fs.corp.example", "waiting.fs.corp.example"]
+    assert list(moving([ZONE])) == [packet(name, qtype)[12:] for name in names for qtype in (Qtype.A, Qtype.AAAA)]
+
+
+@pytest.mark.parametrize(("data", "expected"), [
+    (packet(FILES_NAME.upper(), Qtype.A), True),
+    (packet("fs.corp.example", Qtype.SRV, opt(77)), True),
+    (packet(FILES_NAME, Qtype.ANY), False),
+    (packet(FILES_NAME, 65), False),
+    (packet(FILES_NAME, Qtype.A, qclass=255), False),
+    (packet("no.fs.corp.example", Qtype.A), False),
+    (packet("www.example", Qtype.A), False),
+    (packet("id.server", Qtype.TXT, qclass=3), False),
+])  # fmt: skip
+def test_usual_is_what_is_there_to_be_asked_again(data: bytes, expected: bool) -> None:
+    answer = respond(site(identity="edge-1"), data, UDP)
+    assert isinstance(answer, Answer)
+    assert is_usual(answer) is expected
+    assert bool(prepared(SITE, answer.told) if expected else {}) is expected
+
+
+def test_what_could_not_be_said_is_found_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+    monkeypatch.setattr("edge.dns.answer.respond", lambda _site, data, _asker: asked.append(data[12:]))
+    rehearse(SITE)
+    assert set(asked) == {usual(name, qtype) for name in SITE.names() for qtype in READY_QTYPES}
 
 
 def test_no_key_can_be_folded_into_by_anything_but_a_name() -> None:
@@ -517,7 +560,7 @@ def many_sided() -> Site:
 
 @pytest.mark.parametrize("at", [SITE, many_sided(), wide(3)], ids=["usual", "many-sided", "wide"])
 def test_every_ready_answer_is_the_careful_one(at: Site) -> None:
-    for key, ready in prepare(at).items():
+    for key, ready in ready_answers(at).items():
         data = b"id\1\0" + key
         careful = respond(at, data, UDP)
         assert isinstance(careful, Answer)
@@ -526,7 +569,7 @@ def test_every_ready_answer_is_the_careful_one(at: Site) -> None:
 
 
 BAKING = site(cookie_secrets=(SECRET,))
-BAKED = prepare(BAKING)
+BAKED = ready_answers(BAKING)
 VALID = cookie_in(ask(with_cookie(b"client c"), BAKING, NOW))
 cookies = st.sampled_from([VALID, VALID[:8], VALID[:-1] + b"!"]) | st.binary(min_size=7, max_size=25)
 cooked = st.builds(

@@ -6,8 +6,9 @@ import pytest
 from dnslib import DNSRecord
 
 from edge.dns import desk as desk_module
+from edge.dns.answer import lookup
 from edge.dns.counters import Tally, drop_slot, total
-from edge.dns.desk import ASK, READY, Desk
+from edge.dns.desk import ASK, FIRST, READY, Desk
 from edge.dns.guard import Deny, Policy
 from edge.dns.message import Drop, Qtype, Transport
 from edge.dns.orders import Order
@@ -107,7 +108,7 @@ def test_a_limit_can_be_watched_before_it_is_enforced() -> None:
     assert (dropped(at), happened(at)) == ({}, {"would_limit": 8})
 
 
-FRUGAL = replace(LIMITED, rates=Rates(unprepared_per_s=2.0, burst_s=1.0))
+FRUGAL = replace(LIMITED, rates=Rates(unprepared_per_s=20.0))  # two at once
 
 
 @pytest.mark.parametrize("data", [NOBODY, packet("www.example", Qtype.A), A_QUERY[:20], b"", b"\0" * 12])
@@ -145,7 +146,7 @@ def test_an_order_does_not_fill_the_buckets_again_unless_the_rates_are_new() -> 
     answers(at, NOBODY, 3)
     at.follow(Order(2, (ZONE,), FRUGAL))
     assert answers(at, NOBODY, 3) == [None] * 3
-    at.follow(Order(3, (ZONE,), replace(FRUGAL, rates=replace(FRUGAL.rates, unprepared_per_s=3.0))))
+    at.follow(Order(3, (ZONE,), replace(FRUGAL, rates=replace(FRUGAL.rates, unprepared_per_s=30.0))))
     assert answers(at, NOBODY, 4).count(None) == 1
 
 
@@ -175,7 +176,8 @@ def test_a_packet_from_our_own_port_is_a_loop() -> None:
 @pytest.mark.parametrize(("policy", "said"), [
     (LOCAL, READY),
     (replace(LOCAL, rates=Rates(per_s=2.0)), ASK),
-    (replace(LOCAL, rates=Rates(per_s=2.0), trusted=LOCAL.allow_query), READY),
+    (replace(LOCAL, rates=Rates(per_s=2.0), trusted=LOCAL.allow_query), FIRST),
+    (replace(LOCAL, trusted=LOCAL.allow_query), FIRST),
     (Policy(()), drop_slot(Drop.DENIED)),
     (Policy((), Deny.REFUSE), ASK),
 ])  # fmt: skip
@@ -198,9 +200,47 @@ def test_an_order_is_prepared_in_bites_and_swapped_whole() -> None:
     at = desk()
     before = at.answer(A_QUERY, HOME, Transport.UDP)
     meanwhile = [at.answer(A_QUERY, HOME, Transport.UDP) for _ in at.adopting(Order(2, (MOVED,), LOCAL))]
-    assert len(meanwhile) > 10
+    assert len(meanwhile) > 5
+    assert len(at.shortcuts[0]) == 2 * 21  # one service, two types, all the usual shapes
     assert set(meanwhile) == {before}
     assert at.answer(A_QUERY, HOME, Transport.UDP) != before
+
+
+def test_what_was_asked_once_is_ready_for_the_next_who_asks() -> None:
+    at = desk()
+    before = len(at.shortcuts[0])
+    odd = packet("fs.corp.example", Qtype.SOA, opt(77))
+    careful = [at.answer(odd, HOME, Transport.UDP) for _ in range(2)]
+    assert len(at.shortcuts[0]) == before + 21
+    assert lookup(at.shortcuts[0], SOA_QUERY) is not None
+    assert careful[0] == careful[1]
+
+
+def test_what_is_not_there_is_never_kept() -> None:
+    at = desk()
+    before = dict(at.shortcuts[0])
+    for data in (NOBODY, packet("www.example", Qtype.A), packet("waiting.fs.corp.example", Qtype.A), b"", A_QUERY[:20]):
+        at.answer(data, HOME, Transport.UDP)
+    assert at.shortcuts[0] == before
+
+
+def test_a_question_is_prepared_once_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[bytes] = []
+    monkeypatch.setattr(desk_module, "prepared", lambda _, question: done.append(question) or {})
+    at = desk()
+    done.clear()
+    answers(at, SOA_QUERY, 3, HOME)
+    assert len(done) == 1
+    at.follow(Order(2, (ZONE,), LOCAL))
+    answers(at, SOA_QUERY, 3, HOME)
+    assert done.count(done[0]) == 2
+
+
+def test_an_order_with_the_same_policy_remembers_who_asked() -> None:
+    at = desk()
+    hosts = at.shortcuts[1]
+    at.follow(Order(2, (MOVED,), LOCAL))
+    assert at.shortcuts[1] is hosts
 
 
 def test_an_order_takes_the_shortcuts_back() -> None:

@@ -73,8 +73,8 @@ def afforded(limiter: Limiter, host: str = "10.0.0.1", now_s: float = 0.0) -> in
 
 
 def test_a_network_has_a_budget_for_what_is_not_prepared() -> None:
-    limiter = Limiter(Rates(unprepared_per_s=5.0, burst_s=2.0))
-    assert [afforded(limiter, now_s=now_s) for now_s in (0.0, 0.4, 1000.0)] == [10, 2, 10]
+    limiter = Limiter(Rates(unprepared_per_s=100.0))
+    assert [afforded(limiter, now_s=now_s) for now_s in (0.0, 0.02, 1000.0)] == [10, 2, 10]
     assert [afforded(limiter, host, 1000.0) for host in ("10.0.0.255", "10.0.1.1", "fd00::1", "fd00:0:0:ff::2")] == [
         0,
         10,
@@ -84,13 +84,13 @@ def test_a_network_has_a_budget_for_what_is_not_prepared() -> None:
 
 
 def test_the_budget_and_the_rate_are_apart() -> None:
-    limiter = Limiter(Rates(per_s=5.0, unprepared_per_s=1.0, burst_s=2.0))
+    limiter = Limiter(Rates(per_s=5.0, unprepared_per_s=20.0, burst_s=2.0))
     assert (afforded(limiter), passed(limiter), afforded(limiter)) == (2, 10, 0)
 
 
 def test_the_budget_is_on_unless_it_is_zero() -> None:
     limiter = Limiter(Rates())
-    assert [limiter.affords("10.0.0.1", 0.0) for _ in range(5001)] == [True] * 5000 + [False]
+    assert [limiter.affords("10.0.0.1", 0.0) for _ in range(101)] == [True] * 100 + [False]
     assert afforded(Limiter(Rates(unprepared_per_s=0.0))) == 50
 
 

@@ -474,7 +474,7 @@ async def test_the_largest_order_fits_the_channel(tmp_path: Path) -> None:
     padded = replace(ZONE, services=services)
     spare = orders.ORDER_MAX_BYTES - len(orders.Order(2, (padded,), LOOPBACK).to_json())
     assert spare > 0
-    many = LOOPBACK.allow_query + ("10.0.0.0/8",) * (spare // len(', "10.0.0.0/8"'))
+    many = LOOPBACK.allow_query + ("10.0.0.0/8",) * (spare // len(', \\"10.0.0.0/8\\"'))
     port = free_port()
     async with running(tmp_path, port) as workers, asyncio.timeout(PATIENCE_S):
         workers.publish(padded, Policy(many))

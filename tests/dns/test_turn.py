@@ -15,7 +15,7 @@ import pytest
 
 from edge.dns import udp
 from edge.dns.answer import lookup
-from edge.dns.desk import READY
+from edge.dns.desk import ASK, FIRST, READY
 from edge.dns.guard import Policy
 from tests.dns.desks import A_QUERY, desk
 
@@ -25,6 +25,7 @@ HOST = bytes((127, 0, 0, 1))
 NO_PORT = bytes(65536)
 ANSWER = b"the answer of somebody else"
 MANY = 100_000
+BACKLOG = 200  # a receive buffer of Linux' default size has room for some more
 SLACK_KIB = 2_048
 
 
@@ -47,8 +48,8 @@ class Side:
         """What is answered, to who asks in turn."""
         for packet in packets:
             self.theirs.send(packet)
-        received, unsent = self.port.turn(self.table, self.hosts, NO_PORT, self.answer)
-        assert (received, unsent) == (len(packets), 0)
+        taken, unsent, more = self.port.turn(self.table, self.hosts, NO_PORT, self.answer)
+        assert (taken, unsent, more) == (len(packets), 0, False)
         return list(self.replies())
 
     def replies(self) -> Iterator[bytes]:
@@ -107,7 +108,7 @@ def test_python_is_asked_where_the_source_port_is_doubtful(side: Side) -> None:
     side.theirs.send(A_QUERY)
     port = side.theirs.getsockname()[1]
     ports = bytes(port) + b"\1" + bytes(65535 - port)
-    assert side.port.turn(side.table, side.hosts, ports, side.answer) == (1, 0)
+    assert side.port.turn(side.table, side.hosts, ports, side.answer) == (1, 0, False)
     assert list(side.replies()) == [ANSWER]
 
 
@@ -173,6 +174,83 @@ def test_an_exception_costs_one_answer(side: Side, monkeypatch: pytest.MonkeyPat
     assert told == [error, error]
 
 
+FORWARDER = bytes((127, 0, 0, 2))
+
+
+@pytest.fixture
+def forwarder(side: Side) -> Iterator[socket.socket]:
+    with socket.socket(type=socket.SOCK_DGRAM) as asking:
+        asking.bind((socket.inet_ntoa(FORWARDER), 0))
+        asking.connect(side.ours.getsockname())
+        asking.settimeout(30)
+        side.hosts[FORWARDER] = FIRST
+        yield asking
+
+
+@pytest.mark.parametrize("stranger", [READY, ASK])
+def test_a_trusted_forwarder_is_answered_before_those_who_came_first(
+    side: Side, forwarder: socket.socket, stranger: int
+) -> None:
+    side.hosts[HOST] = stranger
+    side.answer = lambda packet, source: order.append(source[1]) or packet  # type: ignore[method-assign,assignment]
+    order: list[int] = []
+    for asking in (side.theirs, side.theirs, forwarder, side.theirs, forwarder):
+        asking.send(b"not ready")
+    assert side.port.turn({}, side.hosts, NO_PORT, side.answer) == (5, 0, False)
+    theirs, trusted = side.theirs.getsockname()[1], forwarder.getsockname()[1]
+    assert order == [trusted] * 2 + [theirs] * 3
+
+
+def test_a_trusted_forwarder_who_comes_later_waits_for_a_bite_of_a_flood_only(
+    side: Side, forwarder: socket.socket
+) -> None:
+    order: list[bytes] = []
+
+    def answer(packet: bytes, _: object) -> None:
+        order.append(packet)
+        if len(order) == 2:
+            forwarder.send(b"trusted")
+
+    flood = [b"flood %d" % number for number in range(60)]
+    for packet in flood:
+        side.theirs.send(packet)
+    while side.port.turn({}, {**side.hosts, HOST: ASK}, NO_PORT, answer)[2]:
+        pass
+    assert order.index(b"trusted") <= 15
+    assert [packet for packet in order if packet != b"trusted"] == flood
+
+
+def test_a_turn_ends_with_others_waiting_and_the_next_goes_on(side: Side) -> None:
+    count = 3 * _turn.COUNT
+    for number in range(count):
+        side.theirs.send(b"%d" % number)
+    turns = [side.port.turn({}, side.hosts, NO_PORT, side.answer)]
+    while turns[-1][2]:
+        turns.append(side.port.turn({}, side.hosts, NO_PORT, side.answer))
+    assert len(turns) > 3
+    assert sum(taken for taken, _, _ in turns) == count
+    assert [packet for packet, _ in side.asked] == [b"%d" % number for number in range(count)]
+
+
+def test_the_queue_has_room_for_whatever_arrives(side: Side) -> None:
+    """As many come as are decided, and more than a drain takes: so the queue gets as long as it can."""
+    order: list[int] = []
+
+    def send(number: int) -> None:
+        side.theirs.send(b"%d" % number)
+
+    def answer(packet: bytes, _: object) -> None:
+        order.append(int(packet))
+        if (number := len(order) + BACKLOG) <= MANY // 20:
+            send(number - 1)
+
+    for number in range(BACKLOG):
+        send(number)
+    while side.port.turn({}, side.hosts, NO_PORT, answer)[2]:
+        pass
+    assert order == list(range(MANY // 20))
+
+
 @pytest.mark.parametrize("odd", [None, "text", 1, b"", bytearray(b"x")])
 def test_what_is_no_answer_is_not_sent(side: Side, odd: object) -> None:
     side.answer = lambda *_: odd  # type: ignore[method-assign]
@@ -195,7 +273,7 @@ def test_a_port_needs_a_descriptor_and_counters(arguments: tuple[Any, ...]) -> N
 
 def test_a_closed_socket_receives_nothing(side: Side) -> None:
     side.ours.close()
-    assert side.port.turn({}, {}, NO_PORT, print) == (0, 0)
+    assert side.port.turn({}, {}, NO_PORT, print) == (0, 0, False)
 
 
 def test_no_reference_is_kept(side: Side) -> None:

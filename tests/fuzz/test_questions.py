@@ -93,4 +93,4 @@ def test_both_ways_answer_every_usual_question_alike(kind: Kind, transport: Tran
                 target.packet(query(owner, qtype, *shape), SOURCES[0], transport)
                 careful += target._ready.careful
     target.finish()
-    assert careful < len(OWNERS) * 9 * len(shapes) * 3 / 4
+    assert careful < len(OWNERS) * 9 * len(shapes) * 5 / 6

@@ -14,8 +14,8 @@ from time import monotonic, sleep
 from tests.load import questions
 from tests.load.process import told_to_end
 
-BATCH = 64
-BLOCKS = 256  # of BATCH packets, sent round and round
+BATCH = 16
+BLOCKS = 1024  # of BATCH packets, sent round and round
 SOURCES = 64  # addresses of the prefix
 MALFORMED_SHARE = 0.01
 
