@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """`wall_s`: seconds since 1970, for people. `took_s`: the stages of a switch that ended, in seconds."""
+    """`wall_s`: seconds since 1970, for people. `took_s`: the stages of a switch that ended, in seconds; `views_s`: how
+    long after its commit each view agreed.
+    """
 
     service: str
     wall_s: float
@@ -15,3 +17,4 @@ class Line:
     epoch: int | None
     who: str | None
     took_s: Mapping[str, float] | None
+    views_s: Mapping[str, float] | None = None

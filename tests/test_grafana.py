@@ -30,6 +30,7 @@ METRICS = {
     "edge_disagreement_seconds": "service",
     "edge_drift": "service",
     "edge_check": "service subject level",
+    "edge_view_disagreement_window_seconds": "service view",
     "edge_answer_age_seconds": "",
     "edge_lease_held": "",
     "edge_store_up": "",
@@ -43,6 +44,7 @@ METRICS = {
 }
 HISTOGRAMS = {
     "edge_switch_stage_seconds",
+    "edge_view_disagreement_window_seconds",
     "edge_probe_seconds",
     "edge_aws_call_seconds",
     "edge_dns_response_seconds",

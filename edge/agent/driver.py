@@ -7,13 +7,14 @@ writes keep their order, and some for AWS. The machine is stepped nowhere else.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.agent.build import Switches
 from edge.agent.forecast import foreseen
+from edge.agent.windows import said
 from edge.control.contract import FINAL, ForeseenStep
 from edge.errors import RefusedError, StoreConflictError, StoreError
 from edge.failover import events as ev
@@ -26,6 +27,7 @@ from edge.switches.runner import Runner
 from edge.switches.session import Session
 from edge.switches.survey import survey
 
+AGREEING_S = 2.0  # forwarders that obey TTL 0 agree within 0.1 s; for a cache nobody waits
 REMEMBERED = 1000  # lines of history for those who follow a switch; the store has the rest
 log = logging.getLogger("edge")
 
@@ -35,7 +37,8 @@ class Surroundings:
     """What all services of one agent share.
 
     On the event loop, `served` is called for each new assignment, `told` for each line, and `failed` for a fault in
-    this program: the agent then ends, and its successor resumes from the journal.
+    this program: the agent then ends, and its successor resumes from the journal. `agreeing` waits until every view
+    agrees with a service's epoch, so many seconds at most: by view, how long after the switch it did (None: not yet).
     """
 
     records: Records
@@ -46,6 +49,7 @@ class Surroundings:
     served: Callable[[str, Assignment], None]
     told: Callable[[Line, Cause | None], None]
     failed: Callable[[BaseException], None]
+    agreeing: Callable[[str, int, float | None], Awaitable[Mapping[str, float | None]]]
 
 
 class Driver:
@@ -267,10 +271,29 @@ class Driver:
         line = Line(
             self.service, self._around.clock.wall(), told.kind, told.sentence, told.epoch, told.who, told.marks_s
         )
+        if told.kind == "agreed":
+            self._spawn(self._tell_agreed(line, line.epoch or 0))
+        else:
+            self._say(line, told.cause)
+
+    def _say(self, line: Line, cause: Cause | None = None) -> None:
         self.lines.append(line)
-        log.log(_LEVELS.get(told.kind, logging.INFO), "%s: %s", self.service, told.sentence, extra={"line": line})
-        self._around.told(line, told.cause)
+        log.log(_LEVELS.get(line.kind, logging.INFO), "%s: %s", self.service, line.sentence, extra={"line": line})
+        self._around.told(line, cause)
         self._spawn(self._remember(line))
+
+    async def _tell_agreed(self, line: Line, epoch: int) -> None:
+        """AWS was read back. The line waits a moment for the other views, and those that it has not get one later."""
+        took_s: Mapping[str, float | None] = {}
+        try:
+            took_s = await self._around.agreeing(self.service, epoch, AGREEING_S)
+        finally:  # also when the agent stops
+            self._say(_with_views(line, took_s))
+        if None in took_s.values():
+            took_s = await self._around.agreeing(self.service, epoch, None)
+            if took_s and None not in took_s.values():
+                whole = Line(self.service, self._around.clock.wall(), "views", "every view agrees", epoch, None, None)
+                self._say(_with_views(whole, took_s))
 
     async def _remember(self, line: Line) -> None:
         async with self._news:
@@ -297,6 +320,11 @@ class Driver:
             sent = len(known)
             async with self._news:
                 await self._news.wait_for(lambda: sum(line.epoch == epoch for line in self.lines) > sent)  # noqa: B023
+
+
+def _with_views(line: Line, took_s: Mapping[str, float | None]) -> Line:
+    known = {name: seconds for name, seconds in took_s.items() if seconds is not None}
+    return replace(line, sentence=f"{line.sentence}{said(took_s)}", views_s=known or None)
 
 
 _LEVELS = {"trouble": logging.WARNING, "conflict": logging.ERROR, "abandoned": logging.WARNING, "lost": logging.WARNING}

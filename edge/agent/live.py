@@ -27,10 +27,12 @@ from edge.agent import answering, answers, build, preflight
 from edge.agent.checks import AGENT, Checks, pause_s
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.forecast import forecast
+from edge.agent.reading import pointing
 from edge.agent.sharing import Sharing
 from edge.agent.systemd import notify
-from edge.agent.views import Views, pointing
+from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
+from edge.agent.watch import Watch
 from edge.agent.zones import checked, zones
 from edge.config import Config, Service, load
 from edge.control.api import serve_control
@@ -62,6 +64,7 @@ DOUBT_S = 5.0  # EC2's describes are old for a second or two (AWS, *Eventual con
 WARM_S = 5.0  # credentials that hang must not keep the probes from starting
 ACTING_THREADS = 64  # one a service that switches: nobody waits for another's; threads are made as they are needed
 READING_THREADS = 32
+VIEWING_THREADS = 32  # apart from those that verify, who may wait for long
 HISTORY_LINES = 200
 FIXED = ("agent", "control", "http", "store", "lease", "aws", "dns.listen", "dns.workers")  # a reload can't change them
 SETTLED = frozenset({"committed", "agreed", "conflict"})
@@ -92,7 +95,9 @@ class Live:
         self._records, self._sharing = self._reached_store(awake.kept)
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
-        self._views = Views(self._reading_threads)
+        self._viewing_threads = ThreadPoolExecutor(VIEWING_THREADS, "viewing")
+        self._views = Views(self._viewing_threads, awake.clock.monotonic, self._assignment, self.metrics.view_agreed)
+        self._watch = Watch(self._views, self._sides_of, self.failed)
         self._checks = Checks()
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.crashed = self.handing_over = False
@@ -173,12 +178,13 @@ class Live:
         await asyncio.gather(*(driver.stop() for driver in self._drivers.values()))
         if self._sharing and not self.handing_over:  # a successor here takes the lease over by itself
             await self._sharing.leave(LEAVE_S)
+        await self._watch.stop()
         if self.crashed or self.handing_over:
             self._awake.workers.detach()
         else:
             await self._awake.workers.stop()
         await self._written()
-        asking = (self._acting_threads, self._reading_threads, self._lease_threads)
+        asking = (self._acting_threads, self._reading_threads, self._viewing_threads, self._lease_threads)
         for threads in (*asking, self._store_threads, self._disk_threads):
             threads.shutdown(wait=False, cancel_futures=True)
         self._awake.kept.close()
@@ -213,6 +219,7 @@ class Live:
             self._probing.pop(name).cancel()
             self._probers.pop(name)
         self._lived.pop(name, None)
+        self._watch.ended(name)
         return self._drivers.pop(name)
 
     def _probe_all(self) -> None:
@@ -245,7 +252,8 @@ class Live:
 
     def _around(self) -> Surroundings:
         threads = (self._store_threads, self._acting_threads, self._reading_threads)
-        return Surroundings(self._records, self._clock, *threads, self._served, self._told, self.failed)
+        around = (self._records, self._clock, *threads)
+        return Surroundings(*around, self._served, self._told, self.failed, self._views.took_s)
 
     def _switches(self, service: Service) -> build.Switches:
         if self._session is None:
@@ -292,6 +300,21 @@ class Live:
             self.metrics.stages(line.service, line.took_s)
         if line.kind in SETTLED:
             self._look_again.set()
+        self._watched(line)
+
+    def _watched(self, line: Line) -> None:
+        """The views of a switch are read often; a first assignment is no switch."""
+        driver = self._drivers.get(line.service)
+        flight = driver.state.flight if driver else None
+        match line.kind:
+            case "opened" if flight and flight.intent.origin:
+                self._watch.opened(line.service, Assignment(flight.intent.node, flight.intent.epoch))
+            case "stage":
+                self._watch.stirred(line.service)
+            case "committed":
+                self._watch.committed(line.service)
+            case "abandoned" | "lost":
+                self._watch.ended(line.service)
 
     async def _pet(self) -> None:
         notify("WATCHDOG=1")
@@ -397,7 +420,7 @@ class Live:
         return ServiceSnapshot(
             state=state,
             addresses=answers.answers(service),
-            views=self._views.seen(service.name, state.assignment, now),
+            views=self._views.seen(service.name, now),
             disagreement_s=self._views.disagreement_s(service.name, now),
             assignment_age_s=now - state.committed_at if state.committed_at > 0 else None,
         )
@@ -436,10 +459,16 @@ class Live:
     async def _look_at(self, service: Service, driver: Driver) -> None:
         """All views; of AWS's sides the machine is told what they said of the assignment that was live before."""
         live, ours = driver.live(), {side.name for side in driver.sides}
-        reads = await self._views.look(service.name, self._sides(service), driver.live, self.monotonic())
+        reads = await self._views.look(service.name, self._sides(service))
         if live and ours and self._drivers.get(service.name) is driver:
             sides = tuple(pointing(each) for each in reads if each.name in ours)
             driver.post(ev.SidesRead(live.epoch, sides))
+
+    def _assignment(self, service: str) -> Assignment | None:
+        return self._drivers[service].live() if service in self._drivers else None
+
+    def _sides_of(self, name: str) -> list[Any]:
+        return next((self._sides(service) for service in self._config.services if service.name == name), [])
 
     def _sides(self, service: Service) -> list[Any]:
         return [*answering.views(self._config, service), *self._drivers[service.name].sides]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from edge.agent.views import Read
+from edge.agent.reading import Read
 from edge.config import Config
 from edge.control.contract import Finding
 from edge.dns.ask import ask

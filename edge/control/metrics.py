@@ -24,10 +24,13 @@ Sample = tuple[Sequence[str], float]
 _PROBE_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 # A commit takes 10 ms, a call to AWS 100 ms; a switch ends within some seconds, or AWS is out and it takes minutes.
 _STAGE_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+# Who obeys TTL 0 agrees within 0.1 s; a cache keeps the old node for its TTL.
+_WINDOW_BUCKETS_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _CALL_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 _FAILURES = ("silent", "answered", "local")
+_WINDOW_TEXT = "From a switch, or the first view that moved, until this view told the new node."
 _FAILURE_TEXT = "Probes that failed: silent, answered (the host did, not the service), local (our own trouble)."
 
 
@@ -50,6 +53,9 @@ class Metrics(Collector):
         self._failures = _counter("edge_probe_failures", _FAILURE_TEXT, "service", "node", "kind")
         self._calls = _histogram("edge_aws_call_seconds", "Time of each call to AWS.", _CALL_BUCKETS_S, "api")
         self._errors = _counter("edge_aws_errors", "Calls to AWS that failed.", "api", "code")
+        self._windows = _histogram(
+            "edge_view_disagreement_window_seconds", _WINDOW_TEXT, _WINDOW_BUCKETS_S, "service", "view"
+        )
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -72,6 +78,9 @@ class Metrics(Collector):
     def failed_over(self, service: str, cause: Cause) -> None:
         self._failovers.labels(service, cause.value).inc()
 
+    def view_agreed(self, service: str, view: str, seconds: float) -> None:
+        self._windows.labels(service, view).observe(seconds)
+
     def page(self) -> bytes:
         """In Prometheus's text format."""
         return generate_latest(self._registry)
@@ -83,7 +92,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._snapshot()
         self._open_series(now)
-        for counted in (self._failovers, self._stages, self._probes, self._failures, self._calls, self._errors):
+        counts = (self._failovers, self._stages, self._windows, self._probes, self._failures, self._calls, self._errors)
+        for counted in counts:
             yield from _without_birthdays(counted.collect())
         yield from _services(now)
         yield from _agent(now)
@@ -98,6 +108,8 @@ class Metrics(Collector):
                 self._failovers.labels(name, cause.value)
             for node, kind in product(nodes, _FAILURES):
                 self._failures.labels(name, node, kind)
+            for view in each.views:
+                self._windows.labels(name, view.name)
 
 
 def _failure(seen: Observation) -> str | None:

@@ -196,6 +196,7 @@ def line(told: Line) -> Json:
         "operation": None if told.epoch is None else operation_id(told.service, told.epoch),
         "who": told.who,
         "took_ms": None if told.took_s is None else _each_ms(told.took_s),
+        "views_ms": None if told.views_s is None else _each_ms(told.views_s),
         "final": told.kind in FINAL,
     }
 

@@ -7,7 +7,7 @@ import pytest
 
 from edge.agent import answering
 from edge.agent.answering import Answers
-from edge.agent.views import agrees, read
+from edge.agent.reading import agrees, read
 from edge.config import load
 from edge.failover.model import Assignment
 from tests.agent.forwarder import Server, forwarding
@@ -58,7 +58,7 @@ def test_a_forwarder_that_obeys_ttl_0_tells_the_new_node_at_once(
         one = side(server)
         assert (one.view().node, one.view().epoch, one.view().ttl_s, one.view().flaw) == ("a", 7, 0, "")
         zone.points_to("b", 8)
-        assert agrees(read(one, 1.0), Assignment("b", 8)) is True
+        assert agrees(read(one, lambda: 1.0), Assignment("b", 8)) is True
 
 
 @pytest.mark.parametrize("program", ["unbound", "dnsmasq"])
@@ -76,7 +76,7 @@ def test_14_a_forwarder_that_keeps_an_answer_is_warned_of_and_is_seen_to_be_stal
         assert 0 < said.ttl_s <= KEPT_S
         assert said.flaw.startswith("TTL ")
         assert side(server, ttl_s=KEPT_S).view().flaw == ""
-        assert agrees(read(one, 1.0), Assignment("b", 8)) is False
+        assert agrees(read(one, lambda: 1.0), Assignment("b", 8)) is False
 
 
 def test_the_addresses_tell_the_node_and_the_text_the_epoch(zone: PrivateZone) -> None:
@@ -100,7 +100,7 @@ def test_where_all_nodes_answer_alike_the_text_tells_the_node(zone: PrivateZone)
 
 
 def test_who_does_not_answer_is_no_disagreement() -> None:
-    silent = read(side(("127.0.0.1", free_port())), 1.0)
+    silent = read(side(("127.0.0.1", free_port())), lambda: 1.0)
     assert agrees(silent, Assignment("a", 7)) is None
     assert "does not answer" in silent.trouble
 

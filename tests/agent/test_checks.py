@@ -12,7 +12,7 @@ import pytest
 
 from edge.agent import checks, preflight
 from edge.agent.checks import AGENT, Checks
-from edge.agent.views import Read
+from edge.agent.reading import Read
 from edge.config import load
 from edge.control.contract import Finding
 from edge.errors import CloudError, Fault, StoreError

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import __version__
-from edge.agent import answers, build, views
+from edge.agent import answers, build, reading
 from edge.agent.logs import JsonFormatter
 from edge.agent.systemd import notify
 from edge.config import Config, FenceKind, Topology, load
@@ -158,7 +158,7 @@ class Points:
 def test_a_view_agrees_by_node_and_epoch_and_is_unknown_where_it_can_not_be_read(
     side: Points, agrees: bool | None
 ) -> None:
-    assert views.agrees(views.read(side, now=1.0), Assignment("b", 2)) is agrees
+    assert reading.agrees(reading.read(side, lambda: 1.0), Assignment("b", 2)) is agrees
 
 
 def test_notify_reaches_the_service_manager_and_is_silent_without_one(

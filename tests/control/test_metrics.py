@@ -137,6 +137,14 @@ def test_views_and_their_disagreement() -> None:
     assert of(found, "edge_disagreement_seconds", FILES) == 12
 
 
+def test_the_window_of_each_view_is_counted_from_its_first() -> None:
+    found = busy()[1]
+    assert of(samples(found), "edge_view_disagreement_window_seconds_count", FILES, "route53") == 0
+    found.view_agreed(FILES, "route53", 0.2)
+    assert of(samples(found), "edge_view_disagreement_window_seconds_count", FILES, "route53") == 1
+    assert of(samples(found), "edge_view_disagreement_window_seconds_sum", FILES, "route53") == 0.2
+
+
 def test_a_drift() -> None:
     one = world()
     found = metrics(Bench(one))
