@@ -53,6 +53,13 @@ def intent(epoch: int, node: str = "b") -> Intent:
     return Intent(epoch, node, "a", Cause.FAILURE, "edge", "a is down", outgoing)
 
 
+def document() -> str:
+    """An operator's."""
+    parameters = {each: {"type": "String"} for each in ("service", "epoch", "node", "address")}
+    steps = [{"action": "aws:runShellScript", "name": "run", "inputs": {"runCommand": ["true"]}}]
+    return json.dumps({"schemaVersion": "2.2", "parameters": parameters, "mainSteps": steps})
+
+
 def allowed(_epoch: int, _needed_s: float) -> Reason | None:
     return None
 
@@ -160,10 +167,7 @@ class Site:
     def documents(self) -> None:
         """An operator's two documents, and agents at both nodes that run them."""
         for name in (RELEASE, TAKE):
-            parameters = {each: {"type": "String"} for each in ("service", "epoch", "node", "address")}
-            steps = [{"action": "aws:runShellScript", "name": "run", "inputs": {"runCommand": ["true"]}}]
-            content = {"schemaVersion": "2.2", "parameters": parameters, "mainSteps": steps}
-            self.hands.ssm.create_document(Name=name, Content=json.dumps(content), DocumentType="Command")
+            self.hands.ssm.create_document(Name=name, Content=document(), DocumentType="Command")
         self.aws.agent(*self.instances.values())
         self.aws.forget_calls()
 
