@@ -29,6 +29,23 @@ class Fault(Enum):
     IMPOSSIBLE = "impossible"
     BARRED = "barred"  # not sent: we may not act now
 
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Fault.DENIED: "attach deploy/iam-policy.json to the agent's identity; where the keys are refused, correct them",
+    Fault.EXPIRED: "renew the credentials; a credential_process that refreshes them by itself is better",
+    Fault.THROTTLED: "something else uses up the API's rate for this account",
+    Fault.SKEWED: "set this host's clock: AWS refuses requests that are five minutes off",
+    Fault.UNREACHABLE: "check the route to the AWS endpoint, and that its name resolves without our own zone",
+    Fault.IMPOSSIBLE: "correct the configuration",
+    Fault.BARRED: "ask the agent that leads",
+    Fault.CONFLICT: "read `edgectl views`, and promote the node that is right",
+}
+
 
 class EdgeError(Exception):
     """Whatever this program raises on purpose."""

@@ -163,6 +163,20 @@ def test_a_config_cannot_be_changed(read: Read) -> None:
         read(RIGHT).agent.name = "other"  # type: ignore[misc]
 
 
+def test_a_line_alone_needs_no_brackets(read: Read) -> None:
+    one = read(changed(("[path]", '[path]\nvirtual_interface = "dxvif-ffhhk74f"'))).path
+    two = read(changed(("[path]", '[path]\nvirtual_interface = ["dxvif-ffhhk74f", "dxvif-0aaaaaaa"]'))).path
+    assert (one.virtual_interfaces, len(two.virtual_interfaces)) == (("dxvif-ffhhk74f",), 2)
+
+
+def test_a_line_is_asked_about_in_aws(read: Read, problems: Problems) -> None:
+    start, end = RIGHT.index("  [service.switch.route53]"), RIGHT.index("  [[service.freeze]]")
+    text = (RIGHT[:start] + RIGHT[end:]).replace('answer = "secondary"', "")
+    text = text.replace('[aws]\nregion = "ap-northeast-1"', "")
+    text = text.replace("[path]", '[path]\nvirtual_interface = "dxvif-ffhhk74f"')
+    assert problems(text) == ["aws: missing: to ask about path.virtual_interface needs [aws] with the region"]
+
+
 def test_a_service_without_a_switch_is_right(read: Read) -> None:
     start, end = RIGHT.index("  [service.switch.route53]"), RIGHT.index("  [[service.freeze]]")
     text = RIGHT[:start] + RIGHT[end:]
@@ -448,6 +462,26 @@ ONE_MISTAKE = [
         '  zone_id = "Z0123456789EXAMPLE"',
         '  zone_id = "Z0123456789EXAMPLE"\n  resolver = ["10.0.1.2:53", "10.0.1.2:53"]',
         'service[0].switch.route53.resolver: "10.0.1.2:53" is listed twice',
+    ),
+    (
+        '  zone_id = "Z0123456789EXAMPLE"',
+        '  zone_id = "Z0123456789EXAMPLE"\n  vpc = "10.0.0.0/16"',
+        'service[0].switch.route53.vpc: found "10.0.0.0/16"; not in its form; for example "vpc-0123456789abcdef0"',
+    ),
+    (
+        "[path]",
+        '[path]\nvirtual_interface = "dxcon-0"',
+        'path.virtual_interface[0]: found "dxcon-0"; not in its form; for example "dxvif-ffhhk74f"',
+    ),
+    (
+        '[aws]\nregion = "ap-northeast-1"',
+        '[aws]\nregion = "ap-northeast-1"\nidentity = "arn:aws:sts::123456789012:assumed-role/edge/1"',
+        'aws.identity: found "arn:aws:sts::123456789012:assumed-role/edge/1"; not in its form; for exam',
+    ),
+    (
+        "[aws]\nregion",
+        '[aws]\ncheck_interval = "0s"\nregion',
+        'aws.check_interval: found "0s"; it should be greater than 0',
     ),
     ('answer = "secondary"', 'answer = "secondary"\ndrift = "mend"', 'service[0].drift: found "mend"; known here: al'),
     ('[aws]\nregion = "ap-northeast-1"', "", "aws: missing: service[0].switch needs [aws] with the region"),

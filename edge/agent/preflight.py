@@ -26,28 +26,19 @@ CREDENTIALS_WARN_S = 3600.0
 SKEW_WARN_S, SKEW_FAIL_S = 60.0, 240.0  # AWS refuses at 300 s (IAM, *Signing AWS API requests*)
 FORWARDER_S = 2.0
 
-_ADVICE = {
-    Fault.DENIED: "attach deploy/iam-policy.json to the agent's identity",
-    Fault.EXPIRED: "renew the credentials; a credential_process that refreshes them by itself is better",
-    Fault.THROTTLED: "something else uses up the API's rate for this account",
-    Fault.SKEWED: "set this host's clock: AWS refuses requests that are five minutes off",
-    Fault.UNREACHABLE: "check the route to the AWS endpoint, and that its name resolves without our own zone",
-    Fault.IMPOSSIBLE: "correct the configuration",
-    Fault.BARRED: "ask the agent that leads",
-    Fault.CONFLICT: "read `edgectl views`, and promote the node that is right",
-}
+_NO_KEYS = "give the agent credentials: a credential_process (IAM Roles Anywhere), or a profile"
 _CLOCK = "let this host's clock be kept by NTP (chrony, systemd-timesyncd)"
 
 Question = Callable[[], Iterator[Finding]]
 
 
-def asked(subject: str, questions: Sequence[Question], within_s: float) -> Iterator[Finding]:
+def asked(service: str, questions: Sequence[Question], within_s: float) -> Iterator[Finding]:
     """The answers to as many questions as fit into the time. Blocks."""
     until = time.monotonic() + within_s
     for i, question in enumerate(questions):
         if time.monotonic() > until:
             said = f"{len(questions) - i} questions were not asked: those before took {within_s:g} s"
-            yield Finding(subject, "check", "fail", said, _ADVICE[Fault.UNREACHABLE])
+            yield Finding(service, "check", "fail", said, Fault.UNREACHABLE.advice)
             return
         yield from question()
 
@@ -78,11 +69,12 @@ def credentials(session: Session, wall_s: float) -> Iterator[Finding]:
         ends = session.credentials_end()
         who = session.read("sts", "get_caller_identity")["Arn"]
     except CloudError as error:
-        yield _failed("", "credentials", error)
+        advice = _NO_KEYS if error.api == "GetCredentials" else error.fault.advice
+        yield Finding("", "credentials", "fail", str(error), advice)
         return
     if ends is not None and ends - wall_s < CREDENTIALS_WARN_S:
         said = f"{who}, for {ends - wall_s:.0f} s more"
-        yield Finding("", "credentials", "warn", said, _ADVICE[Fault.EXPIRED])
+        yield Finding("", "credentials", "warn", said, Fault.EXPIRED.advice)
     else:
         lasting = "without an end" if ends is None else f"for {ends - wall_s:.0f} s"
         yield Finding("", "credentials", "ok", f"{who}, {lasting}")
@@ -91,12 +83,12 @@ def credentials(session: Session, wall_s: float) -> Iterator[Finding]:
 def clock(ahead_s: float | None) -> Iterator[Finding]:
     """By the date of AWS's last answer, which has no fractions of a second."""
     if ahead_s is None:
-        yield Finding("", "clock", "warn", "AWS has told no time yet", _ADVICE[Fault.UNREACHABLE])
+        yield Finding("", "clock", "warn", "AWS has told no time yet", Fault.UNREACHABLE.advice)
         return
     off_s = abs(ahead_s)
     level = "fail" if off_s > SKEW_FAIL_S else "warn" if off_s > SKEW_WARN_S else "ok"
     said = f"{off_s:.0f} s {'behind' if ahead_s > 0 else 'ahead of'} AWS's" if off_s >= 1 else "as AWS's"
-    advice = "" if level == "ok" else f"{_ADVICE[Fault.SKEWED]}; {_CLOCK}"
+    advice = "" if level == "ok" else f"{Fault.SKEWED.advice}; {_CLOCK}"
     yield Finding("", "clock", level, said, advice)
 
 
@@ -145,14 +137,14 @@ def sides(service: str, reads: Sequence[Read], live: Assignment | None) -> Itera
 def _side(service: str, each: Read, live: Assignment | None) -> Finding:
     view = each.view
     if view is None:
-        advice = _ADVICE[each.fault] if each.fault else "it has to run, and to let this agent ask"
+        advice = each.fault.advice if each.fault else "it has to run, and to let this agent ask"
         return Finding(service, each.name, "fail", each.trouble, advice)
     if live and view.epoch > live.epoch:
         said = f"{view.evidence}: newer than ours ({live.epoch})"
-        return Finding(service, each.name, "fail", said, _ADVICE[Fault.CONFLICT])
+        return Finding(service, each.name, "fail", said, Fault.CONFLICT.advice)
     if live and view.node != live.node:
         said = f"{view.evidence}: not {live.node}, which is live"
-        return Finding(service, each.name, "warn", said, _ADVICE[Fault.CONFLICT])
+        return Finding(service, each.name, "warn", said, Fault.CONFLICT.advice)
     if view.flaw:
         said = f"{view.evidence}: {view.flaw}"
         return Finding(service, each.name, "warn", said, "docs/forwarders.md has settings that keep to it")
@@ -186,7 +178,7 @@ def _permission(service: str, need: Need, session: Session, identity: str | None
         advice = "compare the agent's policy with deploy/iam-policy.json"
         return Finding(service, f"permission {need.action}", "warn", f"unproven: {found.said}", advice)
     level = "ok" if found.allowed else "fail"
-    advice = "" if found.allowed else _ADVICE[Fault.DENIED]
+    advice = "" if found.allowed else Fault.DENIED.advice
     return Finding(service, f"permission {need.action}", level, found.said, advice)
 
 
@@ -217,4 +209,4 @@ def witnesses(state: State) -> Iterator[Finding]:
 
 
 def _failed(service: str, subject: str, error: CloudError) -> Finding:
-    return Finding(service, subject, "fail", str(error), _ADVICE[error.fault])
+    return Finding(service, subject, "fail", str(error), error.fault.advice)

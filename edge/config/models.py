@@ -242,7 +242,7 @@ class PathCheck(Model):
     loss_limit: Annotated[StrictFloat, Field(gt=0, le=1)] = 0.2
     # Shown by `edgectl check`, and nothing else: AWS tells of them minutes late.
     virtual_interfaces: Annotated[tuple[VirtualInterface, ...], BeforeValidator(several)] = Field(
-        (), alias="virtual_interface"
+        (), alias="virtual_interface", examples=["dxvif-ffhhk74f"]
     )
     witnesses: tuple[Witness, ...] = Field((), alias="witness")
 

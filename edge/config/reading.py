@@ -159,7 +159,9 @@ def _complaint(error: ErrorDetails) -> str:
         case "value_error":
             return f"found {_found(error['input'])}; {error['ctx']['error']}"
         case "string_pattern_mismatch":
-            return f"found {_found(error['input'])}; not in its form{_such_as(known.get(str(error['loc'][-1])))}"
+            *at, key = _field_loc(_told(error))  # an item of a list is of the list's form
+            such_as = _such_as(_fields(_model_at(tuple(at))).get(str(key)))
+            return f"found {_found(error['input'])}; not in its form{such_as}"
     return f"found {_found(error['input'])}; {error['msg'].replace('Input should', 'it should')}"
 
 

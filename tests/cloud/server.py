@@ -48,7 +48,9 @@ from . import directconnect, dns_face, dynamodb, ec2, iam, route53, ssm
 from .past import Past
 from .script import SKEW_S, SPARED, ApiError, Fault, FaultKind, Outcome, Script, Vif, error_of
 
-SCOPE = re.compile(r"Credential=[^/]+/\d{8}/[^/]+/(\w+)/aws4_request")
+SCOPE = re.compile(r"Credential=[^/]+/\d{8}/([^/]+)/(\w+)/aws4_request")
+OURS = " edge/"  # edge.switches.session says so of itself
+CALLS = "EDGE_AWS_CALLS"  # a file that every emulator of a test run adds to
 CODE = re.compile(r'<Code>([^<]+)</Code>|"__type": ?"(?:[^"#]+#)?([^"]+)"')  # XML, JSON
 RACE_S = 1e-6
 
@@ -78,6 +80,7 @@ class Cloud:
         spared = SPARED in request.headers.get("Authorization", "")
         answer, result = self._serve(asked, service, None if spared else self.script.fault_for(api))
         self.script.record(api, asked.params, result)
+        note(request, api, asked.params)
         return answer
 
     def _serve(self, asked: Any, service: str, kind: FaultKind | None) -> tuple[Answer | FaultKind, str]:
@@ -136,7 +139,16 @@ def build(*, stock: bool) -> Cloud:
 
 def signed_for(request: Request) -> str:
     scope = SCOPE.search(request.headers.get("Authorization", ""))
-    return scope[1] if scope else "an unsigned request"
+    return scope[2] if scope else "an unsigned request"
+
+
+def note(request: Request, api: str, parameters: dict[str, Any]) -> None:
+    """What the program asks, whichever test it is in, for who compares it with its policy (tests.conftest)."""
+    log, scope = os.environ.get(CALLS), SCOPE.search(request.headers.get("Authorization", ""))
+    if log and scope and OURS in request.headers.get("User-Agent", ""):
+        line = json.dumps({"api": api, "region": scope[1], "parameters": parameters}, default=str)
+        with open(log, "a", encoding="utf-8") as file:  # noqa: PTH123 a line at a time, from several processes
+            file.write(line + "\n")
 
 
 def plain(response: TYPE_RESPONSE) -> Answer:
