@@ -1,8 +1,9 @@
 """Drift: AWS was changed by somebody else, and says no longer what is committed.
 
 One reading proves nothing, for a describe may be older than our own last change (AWS, *Eventual consistency in the EC2
-API*): what is acted upon was seen in two readings in a row. Only the leader looks, and only while no switch is under
-way. What `drift` says is done for a drift alone: a live node that does not serve comes first.
+API*): what is acted upon was seen in two readings in a row, and apart. Nothing is looked for while a switch is under
+way or owes AWS something: then AWS differs by our own doing. What `drift` says is done for a drift alone: a live node
+that does not serve comes first.
 
 An answer takes the next epoch, so the lease, the journal and the fences hold as for any switch. Answers are counted:
 who keeps changing AWS back is not fought for longer than `drift_per_hour` of them.
@@ -16,6 +17,7 @@ from edge.failover.events import SidesRead, Tell
 from edge.failover.model import Assignment, Drift, OnDrift, Phase, Pointing, Reason, Sight, State
 
 READINGS = 2
+APART_S = 2.0  # a describe is as old as that at most, as the runner takes it too; people may read views at any time
 
 _OTHERS = frozenset({"manual", "rejected", "hold_down", "flap_budget"})
 """Vetoes that are about a live node that fails: a drift has a word and a budget of its own."""
@@ -24,7 +26,7 @@ _OTHERS = frozenset({"manual", "rejected", "hold_down", "flap_budget"})
 def read(state: State, event: SidesRead, now: float) -> State:
     """With what this reading of AWS shows. Where a side could not be read, the others do not prove that all is well."""
     live = state.assignment
-    if live is None or event.epoch != live.epoch or state.phase is not Phase.STEADY or not state.lease.held:
+    if live is None or event.epoch != live.epoch or not _at_rest(state):
         return replace(state, drift=None)
     astray = [side for side in event.sides if side.readable and not _agrees(side, live)]
     if astray:
@@ -32,15 +34,24 @@ def read(state: State, event: SidesRead, now: float) -> State:
     return state if any(not side.readable for side in event.sides) else replace(state, drift=None)
 
 
+def _at_rest(state: State) -> bool:
+    """Also while a switch is read back, which takes Route 53 a minute: what is changed by then would never agree."""
+    verifying = state.phase is Phase.VERIFYING and state.flight is not None and not state.flight.debts
+    return verifying or state.phase is Phase.STEADY
+
+
 def _agrees(side: Pointing, live: Assignment) -> bool:
     return side.node == live.node and side.epoch in (0, live.epoch) and not side.flaw
 
 
 def _drift(state: State, astray: Sequence[Pointing], sides: Sequence[Pointing], now: float) -> Drift:
-    before, node = state.drift, _common(state, sides)
-    times = before.times + 1 if before and before.node == node else 1
+    node = _common(state, sides)
+    before = state.drift if state.drift and state.drift.node == node else None
+    soon = before is not None and now < before.counted_at + APART_S
+    times, counted_at = (before.times + (not soon), before.counted_at if soon else now) if before else (1, now)
+    since = state.drift.since if state.drift else now
     sentence = ", ".join(f"{side.name}: {side.evidence}{f'; {side.flaw}' if side.flaw else ''}" for side in astray)
-    found = Drift(sentence, node, max(side.epoch for side in sides), before.since if before else now, times)
+    found = Drift(sentence, node, max(side.epoch for side in sides), since, times, counted_at)
     return replace(found, held=_held(state, found, now))
 
 

@@ -269,10 +269,10 @@ def _surveyed(state: State, event: ev.Surveyed, now: float) -> Outcome:
 
 def _sides_read(state: State, event: ev.SidesRead, now: float) -> Outcome:
     if not state.lease.held:  # the leader changes AWS, and what it committed may not have been read yet
-        return state, None, ()
+        return replace(state, drift=None), None, ()
     before, state = state.drift, drift.read(_refreshed(state, now), event, now)
     told, found = drift.told(before, state.drift), state.drift
-    if found is None or found.times < drift.READINGS:
+    if found is None or found is before or found.times < drift.READINGS:  # what was not read now proves nothing now
         return state, None, told
     if found.epoch > state.floor:
         state, trigger, more = _outrun(state, found.epoch, f"AWS carries epoch {found.epoch}: {found.sentence}")

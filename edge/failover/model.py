@@ -288,8 +288,8 @@ class Pointing:
 class Drift:
     """How AWS differs from the assignment, by the last `times` readings in a row; something has since `since`.
 
-    `node`: the one other node that all of it points to. `epoch`: the highest that it carries. `held`: why nothing is
-    done about it.
+    `node`: the one other node that all of it points to. `epoch`: the highest that it carries. The newest reading that
+    counts was at `counted_at`. `held`: why nothing is done about it.
     """
 
     sentence: str
@@ -297,6 +297,7 @@ class Drift:
     epoch: int
     since: float
     times: int
+    counted_at: float
     held: Reason | None = None
 
 

@@ -99,6 +99,8 @@ TABLE: tuple[Row, ...] = (
     Row(_P.VERIFYING, _T.RETRIED, _P.VERIFYING, "a debt or the reading back failed: again"),
     Row(_P.VERIFYING, _T.NEEDED, _P.OPENING, "the new live node does not serve"),
     Row(_P.VERIFYING, _T.PROPOSED, _P.PROPOSED, "as needed, in mode confirm"),
+    Row(_P.VERIFYING, _T.REPAIRED, _P.OPENING, "as in STEADY: what was changed meanwhile would never agree"),
+    Row(_P.VERIFYING, _T.ADOPTED, _P.OPENING, "as in STEADY"),
     Row(_P.VERIFYING, _T.PROMOTED, _P.OPENING, "an operator promotes"),
     Row(_P.VERIFYING, _T.ABANDONED, _P.STEADY, "AWS carries a newer epoch"),
     Row(_P.VERIFYING, _T.LOST, _P.STEADY, "the lease is lost"),

@@ -271,7 +271,7 @@ def test_23_a_paused_agent_wakes_up_after_its_lease_went() -> None:
 def test_24_somebody_changes_aws_by_hand(on_drift: str, live: str, epoch: int) -> None:
     world = World(replace(POLICY, on_drift=OnDrift(on_drift))).started("a", 7)
     for _ in range(2):
-        world.hears(ev.SidesRead(7, (Pointing("route53", "b", 7, "10.0.2.10, epoch 7"),)))
+        world.passes(3).hears(ev.SidesRead(7, (Pointing("route53", "b", 7, "10.0.2.10, epoch 7"),)))
     assert world.state.assignment == Assignment(live, epoch)
     assert "route53: 10.0.2.10, epoch 7" in "".join([*world.told("drift"), *world.told("opened")])
 

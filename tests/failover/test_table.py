@@ -91,10 +91,14 @@ def proposed_anew() -> World:
     return dying(promoted(world), "b")
 
 
-def drifted(on_drift: OnDrift) -> World:
-    world = World(replace(POLICY, on_drift=on_drift)).started("a", 7)
+def drifted(on_drift: OnDrift, phase: str = "steady") -> World:
+    world = World(replace(POLICY, on_drift=on_drift)).started("b", 7)
+    if phase == "verifying":
+        world.stages[Stage.VERIFY] = Fault.UNREACHABLE
+        world.says(ev.Promote("b", "kim", "test", force=True))
     for _ in range(2):
-        world.hears(ev.SidesRead(7, (Pointing("route53", "b", 7, "b, epoch 7"),)))
+        assert world.state.assignment
+        world.passes(3).hears(ev.SidesRead(world.state.assignment.epoch, (Pointing("route53", "a", 7, "a, epoch 7"),)))
     return world
 
 
@@ -132,6 +136,8 @@ STORIES: dict[str, Story] = {
     "committing lost": lambda: [(w := stopped(ev.Commit)).hears(LOST), w.hears(ev.Committed(8))],
     "verifying paid": paid,
     "verifying proposed": proposed_anew,
+    "verifying repaired": lambda: drifted(OnDrift.REPAIR, "verifying"),
+    "verifying adopted": lambda: drifted(OnDrift.ADOPT, "verifying"),
     **{f"{phase} done": lambda: promoted(World().started()) for phase in STAGES},
     **{f"{phase} retried": lambda phase=phase: waiting(phase).passes(5) for phase in STAGES},
     **{f"{phase} needed": lambda phase=phase: dying(waiting(phase), "b") for phase in STAGES},
