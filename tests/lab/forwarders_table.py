@@ -144,6 +144,8 @@ async def after_a_switch(rigs: Rigs, flips: int) -> Table:
 
 
 async def told_ttl(rig: Measured) -> dict[str, str]:
+    """Nothing that was kept is left: an answer from memory tells what is left of its time."""
+    await asyncio.sleep(REST_S)
     return {name: f"{await asker.told_ttl_s()}" for name, asker in rig.of("20/s").items()}
 
 
