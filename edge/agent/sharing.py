@@ -9,6 +9,7 @@ so that no other write holds a renewal up.
 """
 
 import asyncio
+import itertools
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from edge.failover.model import Lease
 from edge.stores.leases import Leases
 from edge.stores.records import Records
 
+ALL_EVERY = 16  # looks: an operator's hold, for example, shows at a follower within four renewals
 BEAT_S = 0.05  # until the last call of who yields has ended
 log = logging.getLogger("edge")
 
@@ -54,6 +56,7 @@ class Sharing:
         self._read_again = asyncio.Event()
         self._reign = 0  # counts the times that the lease became ours
         self._admitted: set[str] = set()
+        self._found: dict[str, int | None] = {}
         self._trouble: dict[str, str] = {}
 
     @property
@@ -154,28 +157,49 @@ class Sharing:
     # --- what the leader commits --------------------------------------------------------------------------------------
 
     async def _follow(self) -> None:
-        while True:
+        """What was committed is looked at often, and costs one question for all services; the rest now and then."""
+        for looks in itertools.count():
             self._read_again.clear()
-            for service in list(self._drivers):
-                if not (self._keeper.lease().held and service in self._admitted):
-                    await self._read(service)
+            await self._read_changed(everything=looks % ALL_EVERY == 0 or self._keeper.lease().held)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._read_again.wait(), self._keeper.timing.renew_s)
+                await asyncio.wait_for(self._read_again.wait(), self._keeper.timing.often_s)
 
-    async def _read(self, service: str) -> None:
+    async def _read_changed(self, *, everything: bool) -> None:
+        knowing = self._admitted if self._keeper.lease().held else set()
+        asking = [service for service in self._drivers if service not in knowing]
+        found = await self._committed() if asking else None
+        if found is None:
+            return
+        for service in asking:
+            version = found.get(service)
+            if (everything or version != self._found.get(service)) and await self._read(service):
+                self._found[service] = version
+
+    async def _committed(self) -> Mapping[str, int] | None:
+        try:
+            loop = asyncio.get_running_loop()
+            found: Mapping[str, int] = await loop.run_in_executor(self._store_thread, self._records.committed)
+        except StoreError as error:
+            self._troubled("assignments", str(error))
+            return None
+        self._troubled("assignments", None)
+        return found
+
+    async def _read(self, service: str) -> bool:
+        """Whether the driver was told what the store has."""
         reign = self._reign if self._keeper.lease().held else None
         loop = asyncio.get_running_loop()
         try:
             loaded = await loop.run_in_executor(self._store_thread, self._records.load, service)
         except StoreError as error:
             self._troubled(service, str(error))
-            return
+            return False
         driver = self._drivers.get(service)  # a reload may have taken it out meanwhile
         if driver is None:
-            return
+            return False
         self._troubled(service, unknown := _unknown_node(driver, loaded))
         if unknown:
-            return
+            return False
         held = self._keeper.lease()
         if not held.held:
             driver.post(loaded)
@@ -184,6 +208,8 @@ class Sharing:
             driver.post(ev.LeaseSaid(held, loaded))
         else:
             self._read_again.set()  # the lease came while it was read: what was read is too old
+            return False
+        return True
 
     # --- the others -------------------------------------------------------------------------------------------------
 

@@ -224,7 +224,7 @@ class LeaseTiming(Model):
     # Until another agent may lead that heard nothing of this one. It has to outlast a renewal and a call to AWS
     # (edge.config.clashes): with the default time-outs, 14.5 s.
     duration_s: Duration = Field(15.0, alias="duration")
-    # So two agents ask DynamoDB for about one write and two reads of a small item a second.
+    # So two agents ask DynamoDB for about one write and four reads of a small item a second.
     renew_s: Duration = Field(3.0, alias="renew")
 
 

@@ -67,7 +67,7 @@ def veto(lease: Lease, now: float, needed_s: float) -> Reason | None:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """`duration_s`: how long a lease lasts that nobody renews. `renew_s`: how often it is renewed, and looked at."""
+    """`duration_s`: how long a lease lasts that nobody renews. `renew_s`: how often it is renewed."""
 
     duration_s: float
     renew_s: float
@@ -76,6 +76,11 @@ class Timing:
     def held_s(self) -> float:
         """What of the duration the holder counts on."""
         return self.duration_s * (1 - DRIFT)
+
+    @property
+    def often_s(self) -> float:
+        """How often a follower looks, so that what is given back is soon taken; how soon what failed is tried again."""
+        return self.renew_s / 4
 
     def left_s(self, call_s: float) -> float:
         """What is left at worst while every renewal succeeds: just before one that took `call_s` is confirmed."""
@@ -233,7 +238,7 @@ def read(keeper: Keeper, record: Record | None, version: int, now: float) -> Kee
     known = keeper.seen
     stood = known is not None and known.version == version
     seen = known if known and stood else Seen(record, version, now)
-    keeper = replace(keeper, doubt=False, next_at=now + keeper.timing.renew_s)
+    keeper = replace(keeper, doubt=False, next_at=now + keeper.timing.often_s)
     if keeper.standing is Standing.FOLLOWING:
         return replace(keeper, seen=seen)
     if record is None or known is None or (record.by, record.term) != (keeper.by, _term(known)):
@@ -272,11 +277,8 @@ def unknown(keeper: Keeper, asked: Look | Write, sent_at: float, now: float) -> 
         keeper,
         unsure_since=sent_at if first else keeper.unsure_since,
         doubt=keeper.doubt or following,
-        next_at=now + keeper.timing.renew_s / _TRIES,
+        next_at=now + keeper.timing.often_s,
     )
-
-
-_TRIES = 4  # in the time of a renewal: a store that is back is found soon, and one that is gone is not hammered
 
 
 def passed(keeper: Keeper, now: float) -> Keeper:

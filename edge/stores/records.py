@@ -16,7 +16,7 @@ little. Wall-clock times stand beside, for people.
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from edge.failover.vetoes import HOUR_S
 from edge.history import Line
 from edge.stores.contract import Item, Store, Value
 
+_MOST = 10_000
 _MET = 1000  # moments of other machines that are remembered: so many switches ago, nothing is damped any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DAMPED = (Cause.FAILURE, Cause.FOLLOW)
@@ -93,6 +94,11 @@ class Records:
             automatic_at=tuple(self._at(moment) for moment in live["automatic"]) if live else (),
             drift_at=tuple(self._at(moment) for moment in live.get("answered", ())) if live else (),
         )
+
+    def committed(self) -> Mapping[str, int]:
+        """The versions of all assignments, by service: one changes with each commit, whoever made it."""
+        items = self._store.scan("assignment/", _MOST)
+        return {item.key.removeprefix("assignment/"): item.version for item in items}
 
     @_understood()
     def write_intent(self, service: str, intent: Intent) -> None:

@@ -1,7 +1,7 @@
 """The shared store's table: making it, and what a CloudFormation template says of it.
 
-PAY_PER_REQUEST: two agents that renew and look every three seconds ask for two or three items a second. Nobody deletes
-the table by mistake: with it would go the epochs.
+PAY_PER_REQUEST: two agents ask for a handful of small items a second. Nobody deletes the table by mistake: the epochs
+would go with it.
 """
 
 import json

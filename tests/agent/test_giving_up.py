@@ -201,3 +201,22 @@ async def test_a_node_that_our_file_lacks_is_neither_served_nor_led(store: Frail
             await until(lambda: two.shell.trouble is not None)
             assert two.shell.trouble == "it has node z, which this agent's file lacks"
             assert ev.Loaded(Assignment("z", 1)) not in two.driver.heard
+
+
+async def test_what_is_committed_reaches_a_follower_before_everything_is_read_again(store: Frail) -> None:
+    slow = Timing(duration_s=1e6, renew_s=2.0)  # everything is read again after 8 s
+    records = Records(store, Clock("boot", time.monotonic, time.time), "one")
+    async with Agent("one", store, slow) as one:
+        await until(lambda: one.driver.leads)
+        async with Agent("two", store, slow) as two:
+            await until(lambda: len(two.driver.heard) > 0)
+            for epoch in (1, 2):
+                intent = ev.Intent(epoch, "b", None, ev.Cause.OPERATOR, "ann", "test")
+                records.write_intent(SERVICE, intent)
+                records.commit(SERVICE, intent)
+                await until(lambda epoch=epoch: _served(two, epoch))
+
+
+def _served(agent: Agent, epoch: int) -> bool:
+    last = agent.driver.heard[-1]
+    return isinstance(last, ev.Loaded) and last.assignment == Assignment("b", epoch)

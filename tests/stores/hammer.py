@@ -33,7 +33,7 @@ from tests.stores.grants import Verdict, judged, lines_in
 
 ROOT = Path(__file__).parents[2]
 PROCESSES, THREADS = 2, 16
-DURATION_S, RENEW_S = 0.8, 0.1
+DURATION_S, RENEW_S = 1.0, 0.4
 LATE_S = 1.2  # what was given up may arrive so much later
 TABLE = "edge"
 
