@@ -189,6 +189,9 @@ def test_the_policy_is_that_of_the_examples() -> None:
     """Somebody who copies both has to change the same names in both."""
     service = both().services[0]
     resources = " ".join(r for statement in POLICY["Statement"] for r in listed(statement["Resource"]))
+    aws = both().aws
+    assert aws is not None
+    assert aws.identity in resources
     assert service.switch.route53 is not None
     assert f"hostedzone/{service.switch.route53.zone_id}" in resources
     assert all(f"network-interface/{node.interface}" in resources for node in service.nodes)

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import signal
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,14 +14,15 @@ import pytest
 from edge.agent import checks, preflight
 from edge.agent.checks import AGENT, Checks
 from edge.agent.reading import Read
-from edge.config import load
+from edge.config import Endpoint, load
 from edge.control.contract import Finding
 from edge.errors import CloudError, Fault, StoreError
 from edge.failover.model import Assignment
 from edge.switches.contract import Step, View
 from edge.switches.session import Session, Settings
+from tests.agent.forwarder import forwarding
 from tests.agent.site import BOTH, NAME, Site, free_port
-from tests.cloud.emulator import REGION, Emulator
+from tests.cloud.emulator import REGION, Emulator, Layout
 from tests.cloud.script import FaultKind
 
 CONFIGS = Path(__file__).parents[2] / "config"
@@ -127,14 +129,17 @@ def test_questions_that_come_too_late_are_not_asked() -> None:
     assert rest.sentence.startswith("2 questions were not asked")
 
 
-def test_a_forwarder_that_does_not_find_the_zone_is_told(cloud: Emulator, tmp_path: Path) -> None:
-    """The emulated zone's own name servers are not ours: what is delegated elsewhere looks like that."""
+def test_a_forwarder_that_is_silent_or_finds_another_zone_is_told(cloud: Emulator, tmp_path: Path) -> None:
+    """The emulated zone is told by name servers that are not ours: what is delegated elsewhere looks like that."""
     config = load(CONFIGS / "multi-az-route53.toml")
-    assert config.forwarders
-    nobody = config.forwarders[0].model_copy(update={"dns": ("127.0.0.1", free_port())})
-    silent = config.model_copy(update={"forwarders": (nobody,)})
-    [found] = preflight.delegations(silent)
-    assert (found.level, found.subject) == ("fail", f"delegation of {config.zones[0].name} at {nobody.name}")
+    cloud.reset()
+    cloud.seed(Layout())
+    with forwarding("unbound", cloud.dns_address, tmp_path) as elsewhere:
+        for server in (("127.0.0.1", free_port()), elsewhere):
+            one = config.forwarders[0].model_copy(update={"dns": Endpoint(*server)})
+            [found] = preflight.delegations(config.model_copy(update={"forwarders": (one,)}))
+            assert (found.level, found.subject) == ("fail", f"delegation of {config.zones[0].name} at {one.name}")
+            assert "not ns1.fs.corp.example" in found.sentence or server is not elsewhere
 
 
 # --- told once --------------------------------------------------------------------------------------------------------
@@ -206,6 +211,25 @@ def test_credentials_that_have_ended_are_seen_before_they_are_needed(checking: S
     [credentials] = [each for each in json.loads(checked.stdout)["findings"] if each["subject"] == "credentials"]
     assert "renew the credentials" in credentials["advice"]
     assert site.answer() == ("127.0.1.10",)
+
+
+def test_a_clock_that_is_off_is_seen(checking: Site) -> None:
+    site = checking
+    site.aws.fault("*", FaultKind.SKEWED)
+    site.until("it is seen", lambda: metric(site, "clock", "fail", service="") == "1.0")
+    assert logged(site, "check of clock fails: ") == 1
+
+
+def test_a_forwarder_that_finds_the_agent_passes(checking: Site, tmp_path: Path) -> None:
+    site = checking
+    with forwarding("unbound", site.dns, tmp_path) as server:
+        one = f'[[forwarder]]\nname = "dc1"\ndns = "{server[0]}:{server[1]}"'
+        site.configure(BOTH, more_aws=f"{OFTEN}\n{one}")
+        assert site.agent
+        site.agent.send_signal(signal.SIGHUP)
+        subject = "delegation of fs.corp.example at dc1"
+        site.until("it passes", lambda: metric(site, subject, "ok", service="") == "1.0")
+        site.until("its answer is current", lambda: metric(site, "forwarder/dc1", "ok") == "1.0")
 
 
 def test_the_check_has_all_of_it_and_changes_nothing(checking: Site) -> None:
