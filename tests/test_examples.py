@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge.config import Config, Endpoint, FenceKind, ProbeKind, failover_budget, load
-from edge.config.models import RateLimit, Record, Switch, Zone
+from edge.config.models import Guest, RateLimit, Record, Switch, Zone
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "config").glob("*.toml"))
@@ -43,11 +43,12 @@ def test_the_examples_show_every_switch_and_authority() -> None:
     assert {s.answer.value for s in services} == {"node", "secondary"}
 
 
-def test_the_manual_has_every_key_of_zones_records_and_rate_limits() -> None:
+def test_the_manual_has_every_key_of_zones_records_guests_and_rate_limits() -> None:
     manual = (ROOT / "docs" / "operating.md").read_text()
     for table, model in (("zone", Zone), ("zone.record", Record)):
         keys = [field.alias or name for name, field in model.model_fields.items()]
         assert not [key for key in keys if key != "record" and f"`{table}.{key}`" not in manual]
+    assert not [name for name, field in Guest.model_fields.items() if f"`{field.alias or name}`" not in manual]
     assert not [key for name, field in RateLimit.model_fields.items() if (key := field.alias or name) not in manual]
 
 

@@ -229,7 +229,9 @@ class Live:
 
     def _reconfigure(self, old: Service, new: Service) -> None:
         """Switches that stay the same are kept: they know which change of theirs is still PENDING."""
-        alike = (old.switch, old.nodes, old.fence, old.answer) == (new.switch, new.nodes, new.fence, new.answer)
+        alike = all(
+            getattr(old, part) == getattr(new, part) for part in ("switch", "nodes", "fence", "guest", "answer")
+        )
         policy = build.policy(self._config, new)
         self._drivers[new.name].reconfigured(policy, self._session, None if alike else self._switches(new))
 

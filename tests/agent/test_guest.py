@@ -4,6 +4,7 @@ What they run takes effect here: the listener at the secondary address is up whi
 """
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +171,15 @@ def test_the_check_says_where_no_agent_is(guests: Guests) -> None:
     assert {found[f"step {name}"]["level"] for name in ("demote", "address-down", "address-up", "promote")} == {"fail"}
     assert f"{site.seeded.b.instance} of b is not online: ConnectionLost" in found["step promote"]["sentence"]
     assert not site.aws.calls(SEND)[len(guests.ran()) :]
+
+
+def test_other_documents_are_taken_over_on_reload(guests: Guests) -> None:
+    site = guests.site
+    content(guests)
+    site.configure(GUEST.replace(f'on_promote = "{TAKE}"', 'on_promote = "Files-Other"'))
+    assert site.agent is not None
+    site.agent.send_signal(signal.SIGHUP)
+    guests.until("the check asks for it", lambda: "InvalidDocument" in site.edgectl("check").stdout)
 
 
 def checked(site: Site) -> list[dict[str, str]]:
