@@ -15,7 +15,7 @@ DYNALITE := dynalite@4.0.0
 # are skipped.
 UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
 
-.PHONY: demo test lint lab forwarders bench abuse fuzz hammer conformance format clean
+.PHONY: demo test lint lab forwarders bench abuse faults fuzz hammer conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -49,6 +49,10 @@ abuse: debian .venv/dev-ready
 # The lease: 16 threads in each of two processes fight for it for SECONDS (60), and a checker reads the log of grants.
 hammer: .venv/dev-ready .node/ready
 	$(BIN)/python -m tests.stores.hammer --seconds $(or $(SECONDS),60)
+
+# Every step of a switch under every fault of AWS, and kill -9 there: the table of docs/faults.md.
+faults: .venv/dev-ready
+	EDGE_FAULTS=docs/faults.md $(BIN)/pytest -q -s tests/switches/test_faults.py
 
 # For SECONDS (60), or until PACKETS; ENGINE=atheris is guided by coverage.
 fuzz: .venv/dev-ready

@@ -1,113 +1,32 @@
-"""The other ways and fences with the real agent: a fail-over by each, kill -9 in the middle, and the check before."""
+"""The other ways and fences with the real agent: a fail-over by each, and the check before.
+
+What kill -9 in the middle does, tests/switches/test_faults.py shows for every step.
+"""
 
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from edge.stores.sqlite import dump
-from tests.agent.site import ADDRESS, BOTH, PATIENCE_S, ROUTE53, SECONDARY, Site
+from tests.agent.plant import Plant, addressed, content, planted, public, routed
+from tests.agent.site import ADDRESS, BOTH, PATIENCE_S, ROUTE53
 from tests.cloud.emulator import Emulator
 from tests.cloud.script import FaultKind
 
-ROUTED = "172.31.255.10/32"
-HANG = "60s"  # the agent must still hang when it is killed
 READING = ("Describe", "Get", "List")
-BEFORE, AFTER = FaultKind.BLACK_HOLE, FaultKind.TIMEOUT_AFTER
-
-
-Way = Callable[["Plant"], str]
-
-
-@dataclass(slots=True)
-class Plant:
-    """A site whose nodes are reached by a route and fenced by groups, or by a public address and stopped."""
-
-    site: Site
-    tables: list[str]
-    eip: str
-    quarantine: str
-    switches: str = ""
-
-    def led(self) -> list[str | None]:
-        described = self.ec2().describe_route_tables(RouteTableIds=self.tables)["RouteTables"]
-        routes = [r for table in described for r in table["Routes"] if r.get("DestinationCidrBlock") == ROUTED]
-        return [self.node(route.get("NetworkInterfaceId")) for route in routes]
-
-    def bound(self) -> str | None:
-        [address] = self.ec2().describe_addresses(AllocationIds=[self.eip])["Addresses"]
-        return self.node(address.get("NetworkInterfaceId"))
-
-    def node(self, eni: str | None) -> str | None:
-        return {self.site.seeded.a.interface: "a", self.site.seeded.b.interface: "b"}.get(eni or "")
-
-    def groups(self, node: str) -> set[str]:
-        eni = {"a": self.site.seeded.a, "b": self.site.seeded.b}[node].interface
-        [found] = self.ec2().describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
-        return {group["GroupId"] for group in found["Groups"]}
-
-    def state(self) -> str:
-        [found] = self.ec2().describe_instances(InstanceIds=[self.site.seeded.a.instance])["Reservations"]
-        return str(found["Instances"][0]["State"]["Name"])
-
-    def ec2(self) -> Any:
-        return self.site.aws.client("ec2", spared=True)
-
-    def agrees_on_b(self) -> None:
-        assert self.site.answer() == self.site.in_vpc() == (ADDRESS["b"],)
-        if "route_table" in self.switches:
-            assert self.led() == ["b", "b"]
-            assert self.groups("a") == {self.quarantine}
-            assert self.groups("b") != {self.quarantine}
-        else:
-            assert self.bound() == "b"
-            assert self.state() == "stopped"
+Way = Callable[[Plant], str]
 
 
 @pytest.fixture
 def plant(tmp_path: Path, cloud: Emulator) -> Iterator[Plant]:
-    cloud.reset()
-    site = Site(tmp_path, cloud, ROUTE53)
-    ec2, vpc, a = cloud.client("ec2"), site.seeded.vpc, site.seeded.a.interface
-    tables = [ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"] for _ in range(2)]
-    for eni in (a, site.seeded.b.interface):
-        ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, SourceDestCheck={"Value": False})
-    for table in tables:
-        ec2.create_route(RouteTableId=table, DestinationCidrBlock=ROUTED, NetworkInterfaceId=a)
-    eip = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    ec2.associate_address(AllocationId=eip, NetworkInterfaceId=a)
-    quarantine = ec2.create_security_group(GroupName="quarantine", Description="quarantine", VpcId=vpc)["GroupId"]
-    cloud.forget_calls()
-    site.serve("a", "b")
-    yield Plant(site, tables, eip, quarantine)
-    cloud.clear_faults()
-    site.close()
-
-
-def routed(plant: Plant) -> str:
-    tables = ", ".join(f'"{table}"' for table in plant.tables)
-    route = f'destination = "{ROUTED}"\n  tables = [{tables}]\n  topology = "vpc_only"'
-    fence = f'kind = "isolate"\n  quarantine = ["{plant.quarantine}"]'
-    return f"{ROUTE53}\n  [service.switch.route_table]\n  {route}\n  [service.fence]\n  {fence}\n"
-
-
-def public(plant: Plant) -> str:
-    elastic = f'allocation_id = "{plant.eip}"\n  allow_public = true'
-    return f'{ROUTE53}\n  [service.switch.elastic_ip]\n  {elastic}\n  [service.fence]\n  kind = "stop"\n'
-
-
-def content(plant: Plant, switches: str, **settings: str) -> Site:
-    plant.switches = switches
-    plant.site.configure(switches, **settings)
-    plant.site.start()
-    plant.site.until("the agent is content with a", lambda: plant.site.ready_on("a"))
-    return plant.site
+    with planted(tmp_path, cloud) as made:
+        yield made
 
 
 @pytest.mark.parametrize("way", [routed, public])
@@ -127,35 +46,6 @@ def test_an_isolated_node_that_becomes_live_again_has_its_groups(plant: Plant) -
         assert plant.groups(other) == {plant.quarantine}
     assert plant.groups("a") == own
     assert plant.led() == ["a", "a"]
-
-
-POINTS = {
-    "isolate": (routed, "ec2:ModifyNetworkInterfaceAttribute", AFTER, 1),  # the dry one passes
-    "first-table": (routed, "ec2:ReplaceRoute", AFTER, 2),
-    "second-table": (routed, "ec2:ReplaceRoute", BEFORE, 3),
-    "stop": (public, "ec2:StopInstances", AFTER, 0),
-    "associate-before": (public, "ec2:AssociateAddress", BEFORE, 0),
-    "associate-after": (public, "ec2:AssociateAddress", AFTER, 0),
-}
-
-
-@pytest.mark.parametrize("point", POINTS.values(), ids=POINTS.keys())
-def test_killed_at_a_step(plant: Plant, point: tuple[object, str, FaultKind, int]) -> None:
-    way, call, kind, skip = point
-    site = content(plant, way(plant), read_timeout=HANG)  # type: ignore[operator]
-    first = site.kept("assignment")["epoch"]
-    site.aws.forget_calls()
-    site.aws.fault(call, kind, skip=skip)
-    site.crash("a")
-    site.until("AWS holds the call", lambda: any(each.result == kind.value for each in site.aws.calls(call)))
-    assert site.kept("assignment")["epoch"] == first
-    site.kill()
-    site.aws.clear_faults()
-    site.configure(plant.switches)
-    site.start()
-    site.until("the agent is content with b", lambda: site.settled_on("b"))
-    assert site.kept("assignment")["epoch"] == first + 1
-    plant.agrees_on_b()
 
 
 @pytest.mark.parametrize("way", [routed, public])
@@ -189,12 +79,8 @@ def plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key.removesuffix("Id") if key == "Id" else key: value for key, value in said.items() if value is not False}
 
 
-@pytest.mark.parametrize("way", [routed, public, lambda _: BOTH])
+@pytest.mark.parametrize("way", [routed, public, addressed])
 def test_a_dry_run_changes_nothing_and_tells_exactly_what_is_then_sent(plant: Plant, way: Way) -> None:
-    if "secondary_ip" in way(plant):
-        eni = plant.site.seeded.a.interface
-        plant.ec2().assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=[SECONDARY])
-        plant.site.serve("secondary")
     site = content(plant, way(plant))
     kept, status = dump(site.home / "state" / "edge.sqlite"), site.status()
     site.aws.forget_calls()

@@ -144,12 +144,12 @@ class Emulator:
         """What the instances' agents have run: instance, document, parameters."""
         return [(instance, document, given) for instance, document, given in self._edge("GET", "state")["ran"]]
 
-    def fault(self, api: str, kind: FaultKind | str, *, times: int | None = None, skip: int = 0) -> None:
+    def fault(self, api: str, kind: FaultKind | str, **when: Any) -> None:
         """Let calls of `api` ("ec2:DescribeSubnets", "route53:*") fail `times` times, or until cleared.
 
-        `skip` of them pass before.
+        `skip` of them pass before, and all until `after` (an API) is called, and dry runs where it `spares_dry_runs`.
         """
-        self._edge("POST", "faults", {"api": api, "kind": FaultKind(kind).value, "times": times, "skip": skip})
+        self._edge("POST", "faults", {"api": api, "kind": FaultKind(kind).value, **when})
 
     def clear_faults(self) -> None:
         self._edge("DELETE", "faults")

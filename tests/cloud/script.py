@@ -25,6 +25,7 @@ class FaultKind(Enum):
     PRIOR_REQUEST = "prior_request"
     BLACK_HOLE = "black_hole"  # take the request, do nothing, never answer
     RESET = "reset"  # take the request, do nothing, break the connection
+    HELD = "held"  # take the request, wait until the faults are cleared, then do what is asked and answer
     TIMEOUT_AFTER = "timeout_after"  # do what is asked, then never answer
     STALE = (
         "stale"  # an EC2 describe, a list of commands or a DynamoDB read without consistency: without the last change
@@ -79,9 +80,13 @@ class Fault:
     kind: FaultKind
     times: int | None = None  # None: until cleared
     skip: int = 0  # so many calls pass before
+    after: str | None = None  # an API that has to be called first
+    spares_dry_runs: bool = False
 
-    def take(self, api: str) -> bool:
-        if self.times == 0 or not fnmatchcase(api, self.api):
+    def take(self, api: str, *, dry: bool) -> bool:
+        if fnmatchcase(api, self.after or ""):
+            self.after = None
+        if self.times == 0 or self.after or (dry and self.spares_dry_runs) or not fnmatchcase(api, self.api):
             return False
         if self.skip > 0:
             self.skip -= 1
@@ -158,10 +163,17 @@ class Script:
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    gate: threading.Event = field(default_factory=threading.Event)  # what is held waits at it
 
-    def fault_for(self, api: str) -> FaultKind | None:
+    def clear_faults(self) -> None:
         with self.lock:
-            return next((fault.kind for fault in self.faults if fault.take(api)), None)
+            self.faults.clear()
+            opened, self.gate = self.gate, threading.Event()
+        opened.set()
+
+    def fault_for(self, api: str, *, dry: bool) -> FaultKind | None:
+        with self.lock:
+            return next((fault.kind for fault in self.faults if fault.take(api, dry=dry)), None)
 
     def clear(self) -> None:
         known = (self.impaired, self.vifs, self.agents, self.outcomes, self.ran, self.faults, self.calls)

@@ -6,7 +6,8 @@
     POST   /_edge/vifs     {"id": "dxvif-...", "state": "down", "bgp": "down"}
     POST   /_edge/agents   {"i-...": ["Online", "Linux"]}
     POST   /_edge/outcomes {"document": "Take", "details": "Failed", "output": "busy", "times": 1}
-    POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1, "skip": 0}
+    POST   /_edge/faults   {"api": "ec2:AssignPrivateIpAddresses", "kind": "timeout_after", "times": 1, "skip": 0,
+                           "after": null, "spares_dry_runs": false}
     DELETE /_edge/faults
     DELETE /_edge/calls
     POST   /_edge/reset    an empty AWS account and an empty script
@@ -78,7 +79,8 @@ class Cloud:
         asked.setup_class(request)
         api = f"{service}:{asked._get_action()}"
         spared = SPARED in request.headers.get("Authorization", "")
-        answer, result = self._serve(asked, service, None if spared else self.script.fault_for(api))
+        dry = bool(asked.params.get("DryRun"))
+        answer, result = self._serve(asked, service, None if spared else self.script.fault_for(api, dry=dry))
         self.script.record(api, asked.params, result)
         note(request, api, asked.params)
         return answer
@@ -89,6 +91,12 @@ class Cloud:
             return answer, result_of(answer)
         if error := error_of(kind, service):
             return refusal(asked, error, SKEW_S if kind is FaultKind.SKEWED else 0.0), error.code
+        if kind is FaultKind.HELD:
+            gate = self.script.gate
+            self.script.record(f"{service}:{asked._get_action()}", asked.params, kind.value)
+            gate.wait()
+            answer = self._perform(asked)
+            return answer, result_of(answer)
         if kind is FaultKind.STALE:
             asked.stale = True
             return self._perform(asked), kind.value
@@ -202,7 +210,7 @@ class Switchboard:
 
     def post_faults(self, body: dict[str, Any]) -> None:
         with self.script.lock:
-            self.script.faults.append(Fault(body["api"], FaultKind(body["kind"]), body["times"], body["skip"]))
+            self.script.faults.append(Fault(**body | {"kind": FaultKind(body["kind"])}))
 
     def post_impair(self, body: dict[str, Any]) -> None:
         with self.script.lock:
@@ -222,8 +230,7 @@ class Switchboard:
             self.script.outcomes.append(Outcome(**body))
 
     def delete_faults(self, _body: dict[str, Any]) -> None:
-        with self.script.lock:
-            self.script.faults.clear()
+        self.script.clear_faults()
 
     def delete_calls(self, _body: dict[str, Any]) -> None:
         with self.script.lock:

@@ -1,14 +1,20 @@
-"""What AWS may do to each step of each way and fence: the real machine, the real runner, the emulated AWS.
+"""What AWS may do to each step of each way and fence: the real machine, the real runner, the emulated AWS; and what
+kill -9 does there to the real agent.
 
 The invariants, in every cell and after every stage: the address is on one interface at most; nothing leads to the
 target before the old node is fenced; the epoch in Route 53 only grows, and an agent of an older one can't write over
 it. And a cell ends in agreement, or, while the fault lasts, in a hold that has a name; in agreement once it is over.
+
+docs/faults.md is what `make faults` writes of it.
 """
 
-from collections import Counter
+import os
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +24,14 @@ from edge.errors import Fault
 from edge.failover import events as ev
 from edge.failover.model import OnOutage, Phase, Stage
 from edge.failover.vetoes import HOLDS
+from edge.switches import contract
 from edge.switches.runner import Pace, Runner
 from edge.switches.session import Session
+from tests.agent import plant as real
+from tests.agent.site import NAME
 from tests.cloud.emulator import Emulator
+from tests.cloud.line import Line
+from tests.cloud.script import FaultKind
 from tests.failover.world import POLICY, World
 from tests.switches.site import (
     ASSIGN,
@@ -31,6 +42,7 @@ from tests.switches.site import (
     MOVING,
     REPLACE_ROUTE,
     ROUTED,
+    SEND,
     SET_GROUPS,
     STOP,
     TAG,
@@ -44,6 +56,8 @@ from tests.switches.site import (
 
 SHORT = Pace(act_s=0.05, move_s=0.05, verify_s=0.05)  # for a fault that lasts: a few tries a stage are enough
 TRIES = 100  # of the machine, before a cell counts as stuck
+HANG = "60s"  # an agent must still hang when it is killed
+CONNECT_S, READ_S = 0.3, 0.5
 
 CONFIG = """
 [agent]
@@ -65,54 +79,118 @@ node = [
 [service.switch]
 route53 = {{zone_id = "{zone_id}"}}
 {way}
+{guest}
 [service.fence]
 {fence}
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """`way` and `fence` as configured; `api`: what the step calls, after `skip` that are not its own; `read`: what it
-    reads.
+class Way:
+    """A way with its fence and what runs in the guests, as configured, and as the real agent's site has it."""
+
+    kind: str
+    fence: str
+    real: Any
+    guest: str = ""
+
+
+ADDRESS = Way("secondary_ip", "unassign", real.addressed)
+ROUTE = Way("route_table", "isolate", real.routed)
+PUBLIC = Way("elastic_ip", "stop", real.public)
+GUEST = Way("secondary_ip", "guest", real.guests, real.IN_GUESTS)
+WAYS = (ADDRESS, ROUTE, PUBLIC, GUEST)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a step meets the fault: `api`, when `skip` of its calls are made (dry runs don't count), is what the step
+    calls; the journal has `begun` beginnings of it then. `read` is what it reads. A step that only reads calls nothing
+    else, and meets its fault once the batch is accepted.
     """
 
-    way: str
-    fence: str
+    way: Way
+    step: str
     api: str
     read: str
     skip: int = 0
+    begun: int = 1
+
+    @property
+    def reads(self) -> bool:
+        return self.api == self.read
+
+    @property
+    def when(self) -> dict[str, Any]:
+        return {"skip": self.skip, "spares_dry_runs": True, "after": CHANGE if self.reads else None}
 
 
-ADDRESS, ROUTE, PUBLIC = "secondary_ip", "route_table", "elastic_ip"
 ENI, RTB, EIP, EC2 = (
     f"ec2:Describe{what}" for what in ("NetworkInterfaces", "RouteTables", "Addresses", "Instances")
 )  # fmt: skip
-# Of two calls that follow each other, each is tried dry first.
+LIST, IN_SYNC, RUNS = "route53:ListResourceRecordSets", "route53:GetChange", "ssm:ListCommandInvocations"
 STEPS = {
-    "unassign": Step(ADDRESS, "unassign", UNASSIGN, ENI),
-    "assign": Step(ADDRESS, "unassign", ASSIGN, ENI),
-    "publish": Step(ADDRESS, "unassign", CHANGE, "route53:ListResourceRecordSets"),
-    "verify": Step(ADDRESS, "unassign", "route53:GetChange", "route53:GetChange"),
-    "isolate-tag": Step(ROUTE, "isolate", TAG, ENI, skip=1),
-    "isolate": Step(ROUTE, "isolate", SET_GROUPS, ENI, skip=1),
-    "rejoin": Step(ROUTE, "isolate", SET_GROUPS, ENI, skip=2),
-    "create-route": Step(ROUTE, "isolate", CREATE_ROUTE, RTB, skip=1),
-    "replace-route": Step(ROUTE, "isolate", REPLACE_ROUTE, RTB, skip=1),
-    "stop": Step(PUBLIC, "stop", STOP, EC2),
-    "associate": Step(PUBLIC, "stop", ASSOCIATE, EIP),
+    "unassign": Cut(ADDRESS, "unassign", UNASSIGN, ENI),
+    "assign": Cut(ADDRESS, "assign", ASSIGN, ENI),
+    "verify the secondary address": Cut(ADDRESS, "secondary-address", ENI, ENI),
+    "publish": Cut(ADDRESS, "route53", CHANGE, LIST),
+    "verify INSYNC": Cut(ADDRESS, "route53-insync", IN_SYNC, IN_SYNC),
+    "isolate: tag": Cut(ROUTE, "isolate", TAG, ENI),
+    "isolate: groups": Cut(ROUTE, "isolate", SET_GROUPS, ENI, begun=2),
+    "rejoin": Cut(ROUTE, "rejoin", SET_GROUPS, ENI, skip=1),
+    "verify the groups": Cut(ROUTE, "groups", ENI, ENI),
+    "create a route": Cut(ROUTE, "route", CREATE_ROUTE, RTB),
+    "replace a route": Cut(ROUTE, "route", REPLACE_ROUTE, RTB),
+    "replace the second route": Cut(ROUTE, "route", REPLACE_ROUTE, RTB, skip=1, begun=2),
+    "verify the routes": Cut(ROUTE, "routes", RTB, RTB),
+    "stop": Cut(PUBLIC, "stop", STOP, EC2),
+    "associate": Cut(PUBLIC, "associate", ASSOCIATE, EIP),
+    "verify the public address": Cut(PUBLIC, "public-address", EIP, EIP),
+    "guest: demote": Cut(GUEST, "demote", SEND, RUNS),
+    "guest: address down": Cut(GUEST, "address-down", SEND, RUNS, skip=1),
+    "guest: address up": Cut(GUEST, "address-up", SEND, RUNS, skip=2),
+    "guest: promote": Cut(GUEST, "promote", SEND, RUNS, skip=3),
 }
-FAULTS = ("denied", "throttled", "timed out before", "timed out after", "black hole", "stale describe")
-COUNTS: Counter[tuple[str, str, str]] = Counter()
+LASTING = {"denied": "deny", "throttled": "throttle", "expired": "expired", "skewed": "skewed", "reset": "reset"}
+ONCE = {"timed out before": "black_hole", "timed out after": "timeout_after"}
+KILLED = {"killed before": FaultKind.BLACK_HOLE, "killed after": FaultKind.TIMEOUT_AFTER}
+IN_PROCESS = (*LASTING, *ONCE, "black hole", "stale describe")
+FAULTS = (*IN_PROCESS, *KILLED)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def matrix() -> Iterator[None]:
-    """Prints what became of the cells."""
-    yield
-    for name in STEPS:
-        row = {fault: [end for each, at, end in COUNTS if (each, at) == (name, fault)] for fault in FAULTS}
-        print(f"\n{name:14}" + " | ".join(f"{fault}: {', '.join(ends) or '-'}" for fault, ends in row.items()), end="")
-    print(f"\n{sum(COUNTS.values())} cells: {dict(Counter(end for _, _, end in COUNTS.elements()))}")
+@dataclass(slots=True)
+class Matrix:
+    """What became of each cell."""
+
+    ends: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def table(self) -> str:
+        lines = [("step", *FAULTS), ("---",) * (len(FAULTS) + 1)]
+        lines += [(name, *(self.ends.get((name, fault), "") for fault in FAULTS)) for name in STEPS]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def counts(self) -> str:
+        held = sum(end.startswith("held") for end in self.ends.values())
+        return f"{len(self.ends)} cells: {len(self.ends) - held} agreed, {held} held and then agreed"
+
+
+@pytest.fixture(scope="module")
+def matrix() -> Iterator[Matrix]:
+    """Printed at the end, and written where EDGE_FAULTS says."""
+    made = Matrix()
+    yield made
+    print(f"\n{made.table()}\n\n{made.counts()}")
+    if os.environ.get("EDGE_FAULTS"):
+        written(Path(os.environ["EDGE_FAULTS"]), made)
+
+
+BEGIN, END = "<!-- matrix: written by `make faults` -->", "<!-- /matrix -->"
+
+
+def written(path: Path, matrix: Matrix) -> None:
+    before, _, rest = path.read_text().partition(BEGIN)
+    after = rest.partition(END)[2]
+    path.write_text(f"{before}{BEGIN}\n\n{matrix.table()}\n\n{matrix.counts()}.\n\n{END}{after}")
 
 
 class Plant(World):
@@ -122,6 +200,7 @@ class Plant(World):
         self.site, self.service, self.tables, self.eip = site, service, tables, eip
         self.pace = Pace()
         self.epoch_seen = 0
+        self.at_verify: Any = lambda: None
         switches = build.switches(service, site.session, lambda _: (True, "it serves"))
         self.steps = switches.steps
         for step in self.steps:
@@ -131,6 +210,8 @@ class Plant(World):
     def _performed(self, effect: ev.Effect) -> ev.Event | None:
         if not isinstance(effect, ev.RunStage):
             return super()._performed(effect)
+        if effect.stage is Stage.VERIFY:
+            self.at_verify()
         clock = {"sleep": self.site.time.sleep, "now": self.site.time.now}
         runner = Runner(self.steps, self.site.session, self.site.journal, allowed, self.pace, **clock)
         ended = runner.run(effect.intent, effect.stage)
@@ -140,15 +221,19 @@ class Plant(World):
     def check(self) -> None:
         """The invariants, by hands that the faults don't meet."""
         site, b = self.site, self.site.seeded.b.interface
-        assert len(site.holders()) <= 1
+        switch = self.service.switch
+        assert not switch.secondary_ip or len(site.holders()) <= 1
         [(_, txt)] = [v for (_, kind), v in site.records().items() if kind == "TXT"] or [(0, ['"epoch=0'])]
         epoch = int(txt[0].split("=")[1].split()[0].strip('"'))
         assert epoch >= self.epoch_seen, "an older epoch was written over a newer one"
         self.epoch_seen = epoch
-        turned = b in (*site.led(*self.tables), site.bound(self.eip)[0])
-        assert not turned or self.fenced() or self.service.switch.secondary_ip, "moved before the fence"
+        turned = (switch.route_table and b in site.led(*self.tables)) or (
+            switch.elastic_ip and site.bound(self.eip)[0] == b
+        )
+        assert not turned or self.fenced(), "moved before the fence"
 
     def fenced(self) -> bool:
+        """By the outside's look: what is done in a guest, or with an address, the other invariants tell."""
         fence = self.service.fence
         if fence.quarantine:
             return self.site.groups("a") == set(fence.quarantine)
@@ -176,83 +261,200 @@ class Plant(World):
         assert not self.service.switch.secondary_ip or site.holders() == [b.interface]
         assert not self.service.switch.route_table or site.led(*self.tables) == [b.interface] * len(self.tables)
         assert not self.service.switch.elastic_ip or site.bound(self.eip) == (b.interface, b.address)
-        assert self.service.fence.kind.value == "unassign" or self.fenced()
+        assert self.service.switch.secondary_ip or self.fenced()
         old = site.run(self.epoch_seen - 1, Stage.PUBLISH, "a")
         assert old.fault is Fault.CONFLICT
         assert site.resolved() == [(0, b.address)]
 
 
-Account = tuple[Emulator, Session, Hands]
+@dataclass(frozen=True, slots=True)
+class Account:
+    aws: Emulator
+    session: Session
+    hands: Hands
+    line: Line
+    over_line: Session
+
+
+@pytest.fixture(scope="module")
+def line(emulator: Emulator) -> Iterator[Line]:
+    with Line(emulator.endpoint_url) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def impatient(emulator: Emulator) -> Session:
-    return signed_in(emulator, read_timeout_s=0.5)
+    return signed_in(emulator, read_timeout_s=READ_S)
+
+
+@pytest.fixture(scope="module")
+def over_line(emulator: Emulator, line: Line) -> Session:
+    return signed_in(emulator, connect_timeout_s=CONNECT_S, read_timeout_s=READ_S, url=line.url)
 
 
 @pytest.fixture
-def account(aws: Emulator, impatient: Session, hands: Hands) -> Account:
-    return aws, impatient, hands
+def account(aws: Emulator, impatient: Session, hands: Hands, line: Line, over_line: Session) -> Iterator[Account]:
+    yield Account(aws, impatient, hands, line, over_line)
+    line.mend()
 
 
-def planted(aws: Emulator, session: Session, hands: Hands, step: Step, path: Path) -> Plant:
-    """a is live at every side; where nodes get isolated, b was once and has its groups in its tag."""
-    site = furnish(aws, session, hands)
-    tables, eip = site.tables(2, lead=None), site.allocated()
+def planted(account: Account, way: Way, path: Path) -> Plant:
+    """a is live at every side, at epoch 7; where nodes get isolated, b is, and has its groups in its tag."""
+    site = furnish(account.aws, account.session, account.hands)
+    site.publish(7, "a")
+    tables, eip = site.tables(2), site.allocated()
     ways = {
-        ADDRESS: f'secondary_ip = {{address = "{MOVING}"}}',
-        ROUTE: f'route_table = {{destination = "{ROUTED}", tables = {list(tables)}, topology = "vpc_only"}}',
-        PUBLIC: f'elastic_ip = {{allocation_id = "{eip}", allow_public = true}}',
+        "secondary_ip": f'secondary_ip = {{address = "{MOVING}"}}',
+        "route_table": f'route_table = {{destination = "{ROUTED}", tables = {list(tables)}, topology = "vpc_only"}}',
+        "elastic_ip": f'elastic_ip = {{allocation_id = "{eip}", allow_public = true}}',
     }
-    fence = f'kind = "{step.fence}"' + (f'\nquarantine = ["{site.group("q")}"]' if step.fence == "isolate" else "")
+    fence = f'kind = "{way.fence}"' + (f'\nquarantine = ["{isolated(site)}"]' if way is ROUTE else "")
     seeded = {"a": site.seeded.a, "b": site.seeded.b, "zone_id": site.seeded.zone_id}
-    path.write_text(CONFIG.format(**seeded, way=ways[step.way], fence=fence))
+    path.write_text(CONFIG.format(**seeded, way=ways[way.kind], fence=fence, guest=way.guest))
+    if way is GUEST:
+        real.documents(account.aws, *site.instances.values())
     plant = Plant(site, load(path).services[0], tables, eip)
     plant.started("a", 7)
-    for node in "aba" if step.fence == "isolate" else "a":
-        plant.says(ev.Promote(node, "kim", "to begin with", force=True))
-        assert plant.tries(until_held=False) is None
-    if step.api == CREATE_ROUTE:
-        hands.ec2.delete_route(RouteTableId=tables[0], DestinationCidrBlock=ROUTED)
-    aws.forget_calls()
     return plant
 
 
-def strike(aws: Emulator, step: Step, fault: str) -> None:
-    match fault:
-        case "denied":
-            aws.fault(step.api, "deny", skip=step.skip)
-        case "throttled":
-            aws.fault(step.api, "throttle", skip=step.skip)
-        case "timed out before":
-            aws.fault(step.api, "black_hole", times=1, skip=step.skip)
-        case "timed out after":
-            aws.fault(step.api, "timeout_after", times=1, skip=step.skip)
-        case "black hole":
-            aws.fault(step.api, "black_hole", skip=step.skip)
-            aws.fault(step.read, "black_hole", skip=3)  # once the step itself has met it
-        case "stale describe" if step.read.startswith("route53"):
-            aws.lag(route53_s=HOUR_S)  # a list is current (AWS, *ListResourceRecordSets*): what lags is the change
-        case "stale describe":
-            aws.fault(step.read, "stale", times=2, skip=1)
+def isolated(site: Site) -> str:
+    """The quarantine group, in which b is."""
+    quarantine, b = site.group("q"), site.seeded.b.interface
+    own = " ".join(site.groups("b"))
+    site.hands.ec2.create_tags(Resources=[b], Tags=[{"Key": "edge-groups", "Value": own}])
+    site.hands.ec2.modify_network_interface_attribute(NetworkInterfaceId=b, Groups=[quarantine])
+    return quarantine
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+def strike(account: Account, plant: Plant, cut: Cut, fault: str) -> None:
+    aws = account.aws
+    if fault in LASTING:
+        aws.fault(cut.api, LASTING[fault], **cut.when)
+    elif fault in ONCE:
+        aws.fault(cut.api, ONCE[fault], times=1, **cut.when)
+    elif fault == "black hole":
+        cut_at(account.line, plant, cut)
+    elif cut.read.startswith("route53"):
+        aws.lag(route53_s=HOUR_S)  # a list is current (AWS, *ListResourceRecordSets*): what lags is the change
+    else:
+        aws.fault(cut.read, "stale", times=2, skip=0 if cut.reads else 1, after=CHANGE if cut.reads else None)
+
+
+def cut_at(line: Line, plant: Plant, cut: Cut) -> None:
+    """Every packet to AWS and from there is lost, from the moment at which the step is about to call."""
+    if cut.reads:
+        plant.at_verify = line.cut
+    begun: list[str] = []
+
+    def at_line(step: str, state: str) -> None:
+        begun.extend([step] if (step, state) == (cut.step, "begun") else [])
+        if len(begun) == cut.begun:
+            begun.append("and cut")
+            line.cut()
+
+    plant.site.journal.at_line = at_line
+
+
+@pytest.mark.parametrize("fault", IN_PROCESS)
 @pytest.mark.parametrize("name", STEPS)
-def test_every_step_survives_every_fault(account: Account, tmp_path: Path, name: str, fault: str) -> None:
-    aws, step = account[0], STEPS[name]
-    plant = planted(*account, step, tmp_path / "edge.toml")
+def test_every_step_survives_every_fault(
+    account: Account, matrix: Matrix, tmp_path: Path, name: str, fault: str
+) -> None:
+    aws, cut = account.aws, STEPS[name]
+    if fault == "black hole":
+        account = replace(account, session=account.over_line)
+    plant = planted(account, cut.way, tmp_path / "edge.toml")
+    if cut.api == CREATE_ROUTE:
+        account.hands.ec2.delete_route(RouteTableId=plant.tables[0], DestinationCidrBlock=ROUTED)
+    aws.forget_calls()
     before = len(plant.site.journal.lines)
-    strike(aws, step, fault)
-    plant.pace = SHORT if fault in ("denied", "throttled", "black hole") else Pace()
+    strike(account, plant, cut, fault)
+    plant.pace = SHORT if fault in LASTING or fault == "black hole" else Pace()
     plant.says(ev.Promote("b", "kim", "test"))
     held = plant.tries(until_held=True)
     assert held is None or held in HOLDS
-    assert aws.calls(step.api), "the fault met nobody"
+    assert account.line.broken.is_set() if fault == "black hole" else aws.calls(cut.api), "the fault met nobody"
     aws.clear_faults()
     aws.lag(route53_s=0)
+    account.line.mend()
+    plant.at_verify = lambda: None
+    plant.site.journal.at_line = lambda *_: None
     plant.pace = Pace()
     assert plant.tries(until_held=False) is None
     plant.ends()
     assert len(plant.site.journal.lines) > before
-    COUNTS[name, fault, f"held ({held}), then agreed" if held else "agreed"] += 1
+    matrix.ends[name, fault] = f"held (`{held}`), agreed" if held else "agreed"
+
+
+@pytest.mark.parametrize("fault", KILLED)
+@pytest.mark.parametrize("name", STEPS)
+def test_every_step_survives_kill_9(aws: Emulator, matrix: Matrix, tmp_path: Path, name: str, fault: str) -> None:
+    """AWS holds the call, before its effect or after it; there the agent dies, and the next has the journal alone."""
+    cut = STEPS[name]
+    if cut.reads and fault == "killed after":
+        pytest.skip("what only reads has no effect to die after")
+    with ExitStack() as ends:
+        plant = ends.enter_context(real.planted(tmp_path, aws))
+        site = real.content(plant, cut.way.real(plant), read_timeout=HANG)
+        first = site.kept("assignment")["epoch"]
+        prepare(plant, cut)
+        aws.fault(cut.api, KILLED[fault], **cut.when)
+        site.crash("a")
+        site.until("AWS holds the call", lambda: any(c.result == KILLED[fault].value for c in aws.calls(cut.api)))
+        site.until("the epoch is committed", lambda: not cut.reads or site.kept("assignment")["epoch"] == first + 1)
+        assert cut.reads or site.kept("intent")["steps"][cut.step]["state"] == "begun"
+        site.kill()
+        aws.clear_faults()
+        site.configure(plant.switches)
+        site.start()
+        site.until("the agent is content with b", lambda: site.settled_on("b"))
+        assert site.kept("assignment")["epoch"] == first + 1
+        plant.agrees_on_b()
+        assert_epochs_grow(aws)
+    matrix.ends[name, fault] = "agreed"
+
+
+def prepare(plant: real.Plant, cut: Cut) -> None:
+    """What a switch to b finds where the step is needed."""
+    ec2, b = plant.ec2(), plant.site.seeded.b.interface
+    if cut.api == CREATE_ROUTE:
+        ec2.delete_route(RouteTableId=plant.tables[0], DestinationCidrBlock=ROUTED)
+    if cut.step == "rejoin":
+        ec2.create_tags(Resources=[b], Tags=[{"Key": "edge-groups", "Value": " ".join(plant.groups("b"))}])
+        ec2.modify_network_interface_attribute(NetworkInterfaceId=b, Groups=[plant.quarantine])
+    plant.site.aws.forget_calls()
+
+
+def assert_epochs_grow(aws: Emulator) -> None:
+    """Of each epoch at most one batch took effect, and of none after a newer one."""
+    took = [str(call.parameters) for call in aws.calls(CHANGE) if call.result in ("ok", "timeout_after")]
+    epochs = [int(re.findall(rf"CREATE.*?_edge\.{NAME}.*?epoch=(\d+)", said)[-1]) for said in took]
+    assert epochs == sorted(set(epochs))
+
+
+# --- the matrix is of the code --------------------------------------------------------------------------------------
+
+
+def steps_in_the_code(cls: type = contract.Step) -> set[type]:
+    found = {each for each in cls.__subclasses__() if each.__module__.startswith("edge.")}
+    return found.union(*map(steps_in_the_code, found))
+
+
+def test_the_rows_are_the_steps_of_the_code(account: Account, tmp_path: Path) -> None:
+    steps: list[contract.Step] = []
+    for way in WAYS:
+        account.aws.reset()
+        steps += planted(account, way, tmp_path / "edge.toml").steps
+    assert {cut.step for cut in STEPS.values()} == {step.name for step in steps}
+    assert {type(step) for step in steps} == steps_in_the_code()
+
+
+def test_the_table_in_the_docs_has_the_rows_and_columns_of_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text().partition(BEGIN)[2].partition(END)[0]
+    lines = [line.strip()[1:-1] for line in page.splitlines() if "|" in line]
+    head, _, *rows = [[word.strip() for word in line.split("|")] for line in lines]
+    assert head == ["step", *FAULTS]
+    assert [row[0] for row in rows] == list(STEPS)
+    said = re.compile(rf"agreed|held \(`({'|'.join(HOLDS)})`\), agreed|")
+    assert all(said.fullmatch(cell) for row in rows for cell in row[1:])
