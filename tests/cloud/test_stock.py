@@ -10,7 +10,7 @@ import pytest
 
 from .emulator import ROOT
 
-MENDS = ("ec2", "ec2_switches", "route53", "dynamodb", "directconnect")
+MENDS = ("ec2", "ec2_switches", "route53", "dynamodb", "directconnect", "iam")
 
 # What moto has right, and the mends must not lose; and what is the script's, which works beside any moto.
 RIGHT_IN_MOTO = {
