@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from edge.config import Config, FenceKind, Service, Term, switch_budget
 from edge.control.contract import Cost, Forecast, ForeseenCall, ForeseenStep
 from edge.errors import CloudError
-from edge.failover.model import Intent
+from edge.failover.model import Cause, Intent
 from edge.history import Line
 from edge.switches.contract import Call, Plan, Step
 
 # In which stage what of the budget is spent, where it has another name.
 _STAGES = {"demote": "fence", "address-down": "fence"}
 _STAGES |= dict.fromkeys(("rejoin", "move", "route", "public", "address-up", "promote"), "move")
+_STAYED = tuple(f"({cause.value}" for cause in (Cause.BOOTSTRAP, Cause.REPAIR))  # as an epoch's first line says
 
 
 def forecast(config: Config, service: Service, intent: Intent, lines: Sequence[Line]) -> Forecast:
@@ -29,11 +30,18 @@ def foreseen(step: Step, found: Plan | CloudError, api: Callable[[Call], str]) -
 
 
 def _costs(budget: Sequence[Term], lines: Sequence[Line]) -> Iterator[Cost]:
-    """Each term at worst, and as long as its stage took in the last switch that was told of to its end."""
-    took = dict(next((line.took_s for line in reversed(lines) if line.kind == "agreed" and line.took_s), {}))
+    """Each term at worst, and as long as its stage took in the last switch that moved the service to its end."""
+    moved = {line.epoch for line in lines if line.kind == "opened" and not _stayed(line)}
+    ended = (line for line in reversed(lines) if line.kind == "agreed" and line.epoch in moved)
+    took = dict(next((line.took_s for line in ended if line.took_s), {}))
     for term in budget:
         stage = _STAGES.get(term.name, term.name)
         yield Cost(term.name, term.seconds, took.pop(stage, None), term.arithmetic)
+
+
+def _stayed(opened: Line) -> bool:
+    """Whether an epoch was opened for the node that was live, or for the first one."""
+    return opened.sentence.partition(")")[0].endswith(_STAYED)
 
 
 def _notes(service: Service, intent: Intent) -> Iterator[str]:
