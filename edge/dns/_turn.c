@@ -7,8 +7,8 @@
  *                       from who may not ask ──▶ dropped and counted
  *                       everybody else's ──▶ the queue ──a few at a time──▶ answered
  *
- * Between two bites of the queue the socket is drained again. So a forwarder waits for a bite of a flood, and not for
- * what the flood has sent before it.
+ * Between two bites of the queue the socket is drained again, and a turn ends when nothing came. So a forwarder waits
+ * for a bite of a flood, and not for what the flood has sent before it; and at full speed nobody has to be woken.
  *
  * Policy stays in edge.dns.desk. What a turn is given:
  *
@@ -312,7 +312,7 @@ static PyObject *turn(PyObject *self, PyObject *arguments)
     do {
         came = drain(port, &terms, &done);
         bite(port, &terms, &done);
-    } while (done.work < COUNT && done.taken < SLOTS && (port->queued || came == COUNT));
+    } while (done.work < COUNT && done.taken < SLOTS && (port->queued || came));
     return Py_BuildValue("iiO", done.taken, done.unsent, port->queued || came == COUNT ? Py_True : Py_False);
 }
 

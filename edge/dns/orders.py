@@ -17,7 +17,7 @@ ORDER_MAX_BYTES = 200_000  # one message has to fit the socket's buffer, 212,992
 @dataclass(frozen=True, slots=True)
 class Legacy:
     """The file descriptors that a worker inherits, and its generation. `shared`: those of `udp` and `tcp` that others
-    read too. `at_once`: it may take a processor from whoever has it.
+    read too.
     """
 
     channel: int
@@ -27,7 +27,6 @@ class Legacy:
     udp: tuple[int, ...]
     tcp: tuple[int, ...]
     shared: tuple[int, ...]
-    at_once: bool
 
     def descriptors(self) -> tuple[int, ...]:
         return (self.channel, self.counters, self.roll, *self.udp, *self.tcp)

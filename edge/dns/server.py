@@ -49,8 +49,7 @@ log = logging.getLogger(__name__)
 class Member:
     """One worker as the controller sees it: sockets and counters, which outlive it, and its present process."""
 
-    def __init__(self, ports: Ports, roll: Roll, *, at_once: bool) -> None:
-        self._at_once = at_once
+    def __init__(self, ports: Ports, roll: Roll) -> None:
         self.tally = Tally.create()
         self.acknowledged = 0
         self.alive = False
@@ -131,7 +130,6 @@ class Member:
             udp=_descriptors(udp + self._udp),
             tcp=_descriptors(tcp + self._tcp),
             shared=_descriptors(udp + tcp),
-            at_once=self._at_once,
         )
 
 
@@ -156,9 +154,7 @@ class Workers:
         self._order = _checked(Order(1, _several(zones), self._policy))
         self._roll = Roll(self._roll_path)
         log.info("UDP is answered %s", "natively" if NATIVE else "in Python: the native module was not built")
-        # Workers in a flood must leave a processor to the controller, or its probes come late.
-        at_once = self._count < len(os.sched_getaffinity(0))
-        self._members = [Member(self._ports, self._roll, at_once=at_once) for _ in range(self._count)]
+        self._members = [Member(self._ports, self._roll) for _ in range(self._count)]
         if self._withheld():
             log.warning("no assignment is known: an older generation of DNS workers answers on until there is one")
             return
@@ -279,10 +275,10 @@ def _tell_cage(cage: Mapping[str, bool]) -> None:
 
 
 def _tell_class(pids: Iterable[int]) -> None:
-    at_once = False
+    urgent = False
     with suppress(ProcessLookupError):  # one that has just ended is told of elsewhere
-        at_once = all(os.sched_getscheduler(pid) & ~os.SCHED_RESET_ON_FORK == os.SCHED_RR for pid in pids)
-    log.info("the DNS workers %s", "run in real time" if at_once else "wait for their turn on a busy processor")
+        urgent = all(os.sched_getscheduler(pid) == os.SCHED_RR for pid in pids)
+    log.info("the DNS workers %s", "run in real time" if urgent else "wait for their turn on a busy processor")
 
 
 def _several(zones: Zone | Sequence[Zone]) -> tuple[Zone, ...]:

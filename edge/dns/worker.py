@@ -12,7 +12,6 @@ has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those th
 """
 
 import gc
-import os
 import selectors
 import socket
 import sys
@@ -21,6 +20,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
+from edge.dns import urgency
 from edge.dns.cage import enter
 from edge.dns.counters import Tally
 from edge.dns.desk import Desk
@@ -31,8 +31,6 @@ from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
 DONE = object()
-NICE = -10  # with `LimitNICE=` or as root; else as it comes
-REAL_TIME = 1  # sched(7): the least there is, with `LimitRTPRIO=` or as root
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
 
 
@@ -55,6 +53,7 @@ class Worker:
     def run(self) -> None:
         self._watch_all()
         self._desk.tally.caged(enter())
+        urgent = urgency.Urgency(monotonic())
         self._acknowledge(self._order)
         gc.freeze()  # what is loaded stays: to look it over for garbage takes Python milliseconds
         while not (self._orphaned and self._place.retired()):
@@ -64,7 +63,9 @@ class Worker:
                 if port.behind:
                     port.turn()
             self._nibble()
-            self._tcp.expire(monotonic())
+            now_s = monotonic()
+            self._tcp.expire(now_s)
+            urgent.look(now_s)
         self._leave()
 
     def _watch_all(self) -> None:
@@ -136,18 +137,9 @@ def _receive(channel: socket.socket) -> bytes:
     return b""
 
 
-def _go_ahead(*, at_once: bool) -> None:
-    """Ahead of the controller and of whatever else runs here. `at_once`: whoever runs makes way for each question."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    with suppress(OSError):
-        if at_once:
-            os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(REAL_TIME))
-
-
 def main() -> None:
+    urgency.prepare()
     legacy = Legacy.from_json(sys.argv[1])
-    _go_ahead(at_once=legacy.at_once)
     channel = socket.socket(fileno=legacy.channel)
     if document := _receive(channel):
         Worker(legacy, channel, Order.from_json(document)).run()

@@ -24,6 +24,6 @@ def test_an_order_survives_the_journey() -> None:
 
 
 def test_a_legacy_survives_the_journey_and_names_every_descriptor() -> None:
-    legacy = Legacy(channel=3, counters=4, roll=5, generation=77, udp=(6, 7), tcp=(8, 9), shared=(7,), at_once=True)
+    legacy = Legacy(channel=3, counters=4, roll=5, generation=77, udp=(6, 7), tcp=(8, 9), shared=(7,))
     assert Legacy.from_json(legacy.to_json()) == legacy
     assert legacy.descriptors() == (3, 4, 5, 6, 7, 8, 9)
