@@ -1170,3 +1170,12 @@ def test_a_single_agents_lease_needs_no_arithmetic(read: Read) -> None:
 def test_a_shared_store_needs_aws(problems: Problems) -> None:
     without = RIGHT[: RIGHT.index("[aws]")] + SHARED + RIGHT[RIGHT.index("[path]") :]
     assert 'aws: missing: store.kind "dynamodb" needs [aws] with the region' in "\n".join(problems(without))
+
+
+def test_the_budget_counts_the_lease_where_agents_share_a_store(read: Read) -> None:
+    config = read(changed(("[aws]", f"{SHARED}[aws]")))
+    (lead,) = [term for term in failover_budget(config.services[0], config) if term.name == "lead"]
+    assert lead.seconds == 15.75
+    assert lead.arithmetic == "only where the leader dies too: lease duration 15s + a look 750ms = 15.75s"
+    alone = read(changed())
+    assert "lead" not in {term.name for term in failover_budget(alone.services[0], alone)}

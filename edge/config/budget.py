@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge.config.models import Aws, Config, Probe, RouteTable, Service
-from edge.config.values import FenceKind
+from edge.config.values import FenceKind, StoreKind
 from edge.durations import duration_text
 from edge.failover.model import Mode
 
@@ -61,6 +61,7 @@ def failover_budget(service: Service, config: Config) -> tuple[Term, ...]:
     """From a node's death to its clients' right answer, at worst, in the order in which it happens."""
     return (
         Term("detect", detection_s(service.probe), detection_text(service.probe)),
+        *_lead_terms(config),
         *_decide_terms(service),
         *(_aws_terms(service, config.aws) if config.aws else ()),
         Term("answer", _FLIP_S, f"every DNS worker has the new table: {duration_text(_FLIP_S)}"),
@@ -71,6 +72,15 @@ def failover_budget(service: Service, config: Config) -> tuple[Term, ...]:
 def switch_budget(service: Service, config: Config) -> tuple[Term, ...]:
     """From a promotion to its clients' right answer, at worst."""
     return tuple(term for term in failover_budget(service, config) if term.name not in ("detect", "approve"))
+
+
+def _lead_terms(config: Config) -> Iterator[Term]:
+    """What is waited for where the leader dies with the node. Detection goes on meanwhile, and is counted in full."""
+    if config.store.kind is StoreKind.DYNAMODB:
+        lease = config.lease
+        seconds = lease.duration_s + lease.renew_s / 4
+        parts = f"lease duration {duration_text(lease.duration_s)} + a look {duration_text(lease.renew_s / 4)}"
+        yield Term("lead", seconds, f"only where the leader dies too: {parts} = {duration_text(seconds)}")
 
 
 def _decide_terms(service: Service) -> Iterator[Term]:

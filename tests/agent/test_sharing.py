@@ -1,5 +1,6 @@
 """Two real agents on one store: one leads, the other serves what it commits, and takes over when it should."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,3 +139,38 @@ def test_the_leader_started_again_leads_on_in_the_next_term(pair: Pair) -> None:
     assert before is not None
     assert after is not None
     assert (after.value["holder"], after.value["term"]) == ("edge-1", before.value["term"] + 1)
+
+
+HOME = "home.fs.corp.example"
+SECOND = f"""
+[[service]]
+name = "{HOME}"
+hold_down = "1s"
+  [service.probe]
+  kind = "smb"
+  port = {{port}}
+  interval = "100ms"
+  timeout = "100ms"
+  [[service.node]]
+  name = "a"
+  address = "{ADDRESS["a"]}"
+  [[service.node]]
+  name = "b"
+  address = "{ADDRESS["b"]}"
+"""
+
+
+def test_a_service_that_a_reload_brings_is_led_and_followed(pair: Pair) -> None:
+    for site in (pair.two, pair.one):
+        site.file.write_text(site.file.read_text() + SECOND.replace("{port}", str(site.smb_port)))
+        assert site.agent is not None
+        site.agent.send_signal(signal.SIGHUP)
+    for site in (pair.one, pair.two):
+        site.until("it is served", lambda site=site: site.answer(name=HOME) != ("silence",))
+    kept = pair.store.read(f"assignment/{HOME}")
+    assert kept is not None
+    live = ADDRESS[kept.value["node"]]  # whichever was seen to serve first
+    assert pair.one.answer(name=HOME) == pair.two.answer(name=HOME) == (live,)
+    pair.one.terminate()
+    pair.one.crash("a")
+    pair.two.until("both moved", lambda: {pair.two.answer(), pair.two.answer(name=HOME)} == {(ADDRESS["b"],)})
