@@ -405,6 +405,7 @@ class Live:
             uptime_s=now - self._began,
             services=tuple(self._service_snapshot(service, now) for service in self._config.services),
             store_up=self._store_up(),
+            store_age_s=self._sharing.age_s() if self._sharing else 0.0,
             dns=self._awake.workers.counters(),
             dns_ready=self._dns_ready,
             answer_age_s=now - self._confirmed_at,

@@ -58,6 +58,11 @@ class Sharing:
         self._admitted: set[str] = set()
         self._found: dict[str, int | None] = {}
         self._trouble: dict[str, str] = {}
+        self._heard_at = now()
+
+    def age_s(self) -> float:
+        """How long ago the store told anything."""
+        return self._now() - self._heard_at
 
     @property
     def trouble(self) -> str | None:
@@ -115,6 +120,7 @@ class Sharing:
             await asyncio.wait([asking], timeout=None if left_s == math.inf else max(left_s, 0.0))
             self._set(lease.passed(self._keeper, self._now()))
         heard = asking.result()
+        self._heard_at = self._heard_at if "lease" in self._trouble else self._now()
         self._set(lease.passed(heard(self._keeper, self._now()), self._now()))
 
     def _put(self, asked: Look | Write, sent_at: float) -> Callable[[Keeper, float], Keeper]:
@@ -183,6 +189,7 @@ class Sharing:
             self._troubled("assignments", str(error))
             return None
         self._troubled("assignments", None)
+        self._heard_at = self._now()
         return found
 
     async def _read(self, service: str) -> bool:

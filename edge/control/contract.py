@@ -70,9 +70,9 @@ class ServiceSnapshot:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """`now` is monotonic, `wall_s` and `credentials_end_s` are seconds since 1970. `answer_age_s`: since the
-    controller,
-    which alone can change the answers, last confirmed them to the workers. `dns_ready`: every worker serves the
-    newest zone.
+    controller, which alone can change the answers, last confirmed them to the workers. `store_age_s`: since a shared
+    store last told anything, which is how old this agent's truth may be; 0 for one of its own. `dns_ready`: every
+    worker serves the newest zone.
     """
 
     agent: str
@@ -81,6 +81,7 @@ class Snapshot:
     uptime_s: float
     services: tuple[ServiceSnapshot, ...]
     store_up: bool
+    store_age_s: float
     dns: DnsCounts
     dns_ready: bool
     answer_age_s: float

@@ -206,6 +206,9 @@ def _agent(now: Snapshot) -> Iterator[Metric]:
     yield _one("edge_answer_age_seconds", "Since the controller last confirmed the answers.", now.answer_age_s)
     yield _one("edge_lease_held", "Whether this agent may open epochs and act.", held)
     yield _one("edge_store_up", "Whether the store can be written.", now.store_up)
+    yield _one(
+        "edge_store_age_seconds", "Since a shared store was last read; 0 for one of this agent.", now.store_age_s
+    )
     yield _gauge("edge_credentials_expiry_seconds", "Until the AWS credentials end; absent when they don't.", expiry)
     yield _one("edge_config_reload_success", "Whether the last reload was accepted.", now.reload_ok)
 

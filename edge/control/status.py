@@ -25,6 +25,7 @@ def agent(snapshot: Snapshot, services: tuple[ServiceSnapshot, ...]) -> Json:
         "wall_s": snapshot.wall_s,
         "uptime_s": _s(snapshot.uptime_s),
         "store_up": snapshot.store_up,
+        "store_age_s": _s(snapshot.store_age_s),
         "dns_ready": snapshot.dns_ready,
         "answer_age_s": _s(snapshot.answer_age_s),
         "config_reload_ok": snapshot.reload_ok,

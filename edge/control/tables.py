@@ -106,10 +106,20 @@ def _agent(answer: Json) -> Block:
         f"answers confirmed {ago(answer['answer_age_s'])}",
         "the DNS workers have the newest zone" if answer["dns_ready"] else "A DNS WORKER HAS NOT THE NEWEST ZONE",
         "store up" if answer["store_up"] else "STORE DOWN: NO SWITCH CAN BE RECORDED",
+        *_leading(answer),
         *([] if answer["config_reload_ok"] else ["THE LAST RELOAD WAS REFUSED"]),
         *([] if left_s is None else [f"AWS credentials end in {span(left_s)}"]),
     )
     return Block(f"agent {answer['agent']}: {', '.join(parts)}")
+
+
+def _leading(answer: Json) -> Iterator[str]:
+    """Of several agents. A single one leads for ever, and nobody asks."""
+    lease = answer["services"][0]["lease"] if answer["services"] else {"held": True, "left_s": None}
+    if lease["held"] and lease["left_s"] is None:
+        return
+    read = f"the shared store read {ago(answer['store_age_s'])}"
+    yield f"leads, {read}" if lease["held"] else f"{lease['holder']} leads, {read}"
 
 
 # --- the other answers ----------------------------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class Bench:
         self.findings: list[Finding] = []
         self.steps: tuple[ForeseenStep, ...] = STEPS
         self.store_up = True
+        self.store_age_s = 0.0
         self.dns_ready = True
         self.reload_ok = True
         self.credentials_end_s: float | None = None
@@ -98,6 +99,7 @@ class Bench:
             uptime_s=4000.0,
             services=tuple(self._service(each.state) for each in self.worlds.values()),
             store_up=self.store_up,
+            store_age_s=self.store_age_s,
             dns=total([self.tally]),
             dns_ready=self.dns_ready,
             answer_age_s=0.25,

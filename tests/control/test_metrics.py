@@ -25,6 +25,7 @@ PROMISED = {
     "edge_build_info", "edge_active_node", "edge_epoch", "edge_failovers_total", "edge_switch_stage_seconds_bucket",
     "edge_hold", "edge_node_health", "edge_probe_seconds_bucket", "edge_probe_failures_total", "edge_path_up",
     "edge_view_agrees", "edge_disagreement_seconds", "edge_answer_age_seconds", "edge_lease_held", "edge_store_up",
+    "edge_store_age_seconds",
     "edge_aws_call_seconds_bucket", "edge_aws_errors_total", "edge_credentials_expiry_seconds",
     "edge_dns_queries_total", "edge_dns_dropped_total", "edge_dns_worker_cage", "edge_dns_response_seconds_bucket",
     "edge_config_reload_success",
@@ -167,6 +168,8 @@ def test_the_agent_itself() -> None:
         0
     ] * 3
     assert ("edge_credentials_expiry_seconds", frozenset()) not in samples(found)
+    desk.store_age_s = 2.5
+    assert of(samples(found), "edge_store_age_seconds") == 2.5
 
 
 def test_each_line_of_the_check_has_one_level() -> None:

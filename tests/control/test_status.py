@@ -157,10 +157,11 @@ def _views(desk: Bench) -> dict[str, Any]:
 def test_the_agent_itself() -> None:
     desk = Bench(world(FILES), world(MEDIA))
     desk.credentials_end_s = WALL_S + desk.first.now + 900
-    desk.store_up = False
+    desk.store_up, desk.store_age_s = False, 1.5
     said = status.agent(desk.snapshot(), desk.snapshot().services)
     assert [each["service"] for each in said["services"]] == [FILES, MEDIA]
     assert (said["credentials_left_s"], said["store_up"], said["dns_ready"]) == (900.0, False, True)
+    assert said["store_age_s"] == 1.5
     assert (said["uptime_s"], said["answer_age_s"], said["config_reload_ok"]) == (4000.0, 0.25, True)
 
 

@@ -1,11 +1,15 @@
 """What people read. The answers are the real ones, of worlds in which something happened."""
 
+import math
+
+import pytest
+
 from edge.control import status, tables
 from edge.control.contract import Forecast, ForeseenStep
 from edge.control.tables import Block, plain
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Mode, Pointing, Stage
+from edge.failover.model import Assignment, Lease, Mode, Pointing, Stage
 from tests.control.desk import CALL, COSTS, FILES, STEPS, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
 
@@ -54,6 +58,23 @@ def test_what_an_operator_has_to_know() -> None:
     assert "A DNS WORKER HAS NOT THE NEWEST ZONE" in said
     assert "STORE DOWN: NO SWITCH CAN BE RECORDED, THE LAST RELOAD WAS REFUSED" in said
     assert "AWS credentials end in 15.0 min" in said
+
+
+@pytest.mark.parametrize(
+    ("lease", "said"),
+    [
+        (Lease(held=True, until=9e9, holder="edge-1"), "store up, leads, the shared store read 1.5 s ago"),
+        (Lease(held=False, until=math.inf, holder="edge-2"), "edge-2 leads, the shared store read 1.5 s ago"),
+        (Lease(held=False, until=math.inf, holder="nobody"), "nobody leads, the shared store read 1.5 s ago"),
+    ],
+)
+def test_of_several_agents_who_leads(lease: Lease, said: str) -> None:
+    one = world()
+    one.hears(ev.LeaseSaid(lease))
+    desk = Bench(one)
+    desk.store_age_s = 1.5
+    assert said in shown(desk)
+    assert "leads" not in shown(Bench(world()))
 
 
 def test_a_hold_with_an_end() -> None:
