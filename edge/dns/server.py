@@ -12,7 +12,6 @@ A generation that has nothing to answer yet stays off the port for as long as an
 
 import asyncio
 import logging
-import os
 import socket
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from edge.dns.ports import Address, Passed, Ports
 from edge.dns.roll import Roll
 from edge.dns.site import Site
 from edge.dns.udp import NATIVE
+from edge.dns.urgency import Urgency
 from edge.dns.zone import Zone
 
 ROLL_FILE = "dns-workers"
@@ -70,6 +70,7 @@ class Member:
         with theirs:
             self.process = _run(self._legacy(theirs))
         self._started_s = monotonic()
+        self.urgency = Urgency(self.process.pid, self._started_s)
         self._sent = self.acknowledged = 0
         self.alive = True
 
@@ -235,12 +236,13 @@ class Workers:
         for member in self._members:
             if member.due():
                 self._revive(member)
+            if member.alive:
+                member.urgency.look(monotonic())
             member.tell(self._order)
         if not self._retired and all(member.acknowledged for member in self._members):
             self._roll.retire_older()
             self._retired = True
             _tell_cage(self.counters().cage)
-            _tell_class([member.process.pid for member in self._members])
 
     def _hear(self, member: Member) -> None:
         if member.hear():
@@ -272,13 +274,6 @@ def _tell_cage(cage: Mapping[str, bool]) -> None:
         log.warning("the DNS workers are not confined by %s: this host does not allow or have it", ", ".join(missing))
     else:
         log.info("the DNS workers are confined by %s", ", ".join(cage))
-
-
-def _tell_class(pids: Iterable[int]) -> None:
-    urgent = False
-    with suppress(ProcessLookupError):  # one that has just ended is told of elsewhere
-        urgent = all(os.sched_getscheduler(pid) == os.SCHED_RR for pid in pids)
-    log.info("the DNS workers %s", "run in real time" if urgent else "wait for their turn on a busy processor")
 
 
 def _several(zones: Zone | Sequence[Zone]) -> tuple[Zone, ...]:

@@ -12,6 +12,7 @@ has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those th
 """
 
 import gc
+import os
 import selectors
 import socket
 import sys
@@ -20,7 +21,6 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
-from edge.dns import urgency
 from edge.dns.cage import enter
 from edge.dns.counters import Tally
 from edge.dns.desk import Desk
@@ -31,6 +31,7 @@ from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
 DONE = object()
+NICE = -10  # ahead of what else runs here; with `LimitNICE=` or as root, else as it comes. See edge.dns.urgency
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
 
 
@@ -53,7 +54,6 @@ class Worker:
     def run(self) -> None:
         self._watch_all()
         self._desk.tally.caged(enter())
-        urgent = urgency.Urgency(monotonic())
         self._acknowledge(self._order)
         gc.freeze()  # what is loaded stays: to look it over for garbage takes Python milliseconds
         while not (self._orphaned and self._place.retired()):
@@ -63,9 +63,7 @@ class Worker:
                 if port.behind:
                     port.turn()
             self._nibble()
-            now_s = monotonic()
-            self._tcp.expire(now_s)
-            urgent.look(now_s)
+            self._tcp.expire(monotonic())
         self._leave()
 
     def _watch_all(self) -> None:
@@ -138,7 +136,8 @@ def _receive(channel: socket.socket) -> bytes:
 
 
 def main() -> None:
-    urgency.prepare()
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
     legacy = Legacy.from_json(sys.argv[1])
     channel = socket.socket(fileno=legacy.channel)
     if document := _receive(channel):

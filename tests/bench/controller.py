@@ -121,13 +121,15 @@ class Thread:
     """A worker as a thread, as far as the controller's side can tell. It ends with the process."""
 
     def __init__(self, legacy: Legacy) -> None:
-        self.pid, self.returncode = os.getpid(), 0
+        self.returncode = 0
         own = json.loads(legacy.to_json())
         for key in ("channel", "counters", "roll"):
             own[key] = os.dup(own[key])
         for key in ("udp", "tcp"):
             own[key] = tuple(map(os.dup, own[key]))
-        threading.Thread(target=self._run, args=(Legacy(**own),), daemon=True).start()
+        thread = threading.Thread(target=self._run, args=(Legacy(**own),), daemon=True)
+        thread.start()
+        self.pid = thread.native_id
 
     def kill(self) -> None: ...
 

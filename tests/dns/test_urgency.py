@@ -1,32 +1,35 @@
 """When a worker is in a hurry, and when it steps back. How the kernel takes it is measured by `make abuse`."""
 
+import logging
 import os
-import resource
 import subprocess
 import sys
+import time
 
 import pytest
 
 from edge.dns import urgency
 from edge.dns.urgency import LOOK_S, Urgency
 
+PID = 4711
+
 
 class Processor:
     """Stands for the kernel: the time that was used, and the classes that were asked for."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, allowed: bool = True) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusal: OSError | None = None) -> None:
         self.now_s = self.used_s = 0.0
         self.asked: list[int] = []
-        self._allowed = allowed
-        monkeypatch.setattr(urgency, "thread_time", lambda: self.used_s)
+        self._refusal = refusal
+        monkeypatch.setattr(urgency, "clock_gettime", lambda _: self.used_s)
         monkeypatch.setattr(os, "sched_setscheduler", self._set)
-        self.urgency = Urgency(self.now_s)
+        self.urgency = Urgency(PID, self.now_s)
 
     def _set(self, pid: int, policy: int, parameter: os.sched_param) -> None:
-        assert (pid, parameter.sched_priority) == (0, 1 if policy == os.SCHED_RR else 0)
+        assert (pid, parameter.sched_priority) == (PID, 1 if policy == os.SCHED_RR else 0)
         self.asked.append(policy)
-        if not self._allowed:
-            raise PermissionError
+        if self._refusal:
+            raise self._refusal
 
     def works(self, share: float, for_s: float = 2 * LOOK_S) -> bool:
         self.now_s += for_s
@@ -35,43 +38,56 @@ class Processor:
         return self.urgency.urgent
 
 
-def test_it_steps_back_above_a_half_and_returns_below_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_hurries_below_a_quarter_and_steps_back_above_a_half(monkeypatch: pytest.MonkeyPatch) -> None:
     processor = Processor(monkeypatch)
-    shares = (0.1, 0.45, 0.55, 0.45, 0.3, 0.2, 0.45, 1.0)
-    assert [processor.works(share) for share in shares] == [True, True, False, False, False, True, True, False]
+    shares = (0.3, 0.1, 0.45, 0.55, 0.45, 0.3, 0.2, 0.45, 1.0)
+    hurries = [False, True, True, False, False, False, True, True, False]
+    assert [processor.works(share) for share in shares] == hurries
     rr, other = os.SCHED_RR, os.SCHED_OTHER
     assert processor.asked == [rr, other, rr, other]
 
 
-def test_it_looks_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     processor = Processor(monkeypatch)
-    assert processor.works(1.0, LOOK_S / 4)
-    assert not processor.works(1.0, LOOK_S)
+    assert not processor.works(0.0, LOOK_S / 4)
+    assert processor.works(0.0, LOOK_S)
 
 
-def test_who_may_not_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    processor = Processor(monkeypatch, allowed=False)
+def test_who_may_not_is_told_once_and_not_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    processor = Processor(monkeypatch, PermissionError(1, "Operation not permitted"))
     assert not any(processor.works(0.0) for _ in range(5))
     assert processor.asked == [os.SCHED_RR]
+    assert caplog.messages == [
+        "DNS worker 4711 waits its turn on a busy processor: Operation not permitted (LimitRTPRIO=)"
+    ]
 
 
-PROGRAM = """
-import sys
-from edge.dns import urgency
-from edge.dns.cage import enter
-urgency.prepare()
-enter()
-found = urgency.Urgency(0.0)
-print(found.urgent, file=sys.stderr)
-found._become(urgent=False)
-print(found.urgent, file=sys.stderr)
-found._become(urgent=True)
-print(found.urgent, file=sys.stderr)
-"""
+def test_one_that_has_ended_is_no_news(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    Processor(monkeypatch, ProcessLookupError(3, "No such process")).works(0.0)
+    assert caplog.messages == []
 
 
-def test_it_may_go_on_to_choose_in_its_cage() -> None:
-    if os.geteuid() != 0 and resource.getrlimit(resource.RLIMIT_RTPRIO)[1] < 1:
-        pytest.skip("needs root, or a limit of real-time priority")
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
-    assert done.stderr.split() == ["True", "False", "True"]
+def test_a_real_process_hurries_while_it_sleeps_and_not_while_it_works() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    program = "import sys\nprint(flush=True)\nsys.stdin.readline()\nprint(flush=True)\nwhile True: pass"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        looked = Urgency(process.pid, time.monotonic() - 1000.0)
+        looked.look(time.monotonic())
+        assert os.sched_getscheduler(process.pid) == os.SCHED_RR
+        process.stdin.write("\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        while looked.urgent:  # it is the only one that may: so it soon has half of a processor
+            time.sleep(LOOK_S)
+            looked.look(time.monotonic())
+        assert os.sched_getscheduler(process.pid) == os.SCHED_OTHER
+        process.kill()
