@@ -680,6 +680,19 @@ def test_guest_steps_are_read(read: Read) -> None:
     assert (bare.demotion, bare.promotion, bare.deadline_s) == ((), ("promote",), 10.0)
 
 
+def test_a_routed_address_is_brought_up_too(read: Read) -> None:
+    routed = with_guest(
+        ('  [service.switch.secondary_ip]\n  address = "10.0.1.100"\n', ROUTE),
+        ('answer = "secondary"', ""),
+        ('kind = "unassign"', 'kind = "guest"'),
+        ('"ens5"', '"lo"'),
+    )
+    service = read(routed).services[0]
+    assert service.moving_addresses == ("172.31.255.10",)
+    assert service.guest is not None
+    assert service.guest.interface_name == "lo"
+
+
 GUEST_MISTAKES = [
     (('os = "linux"', 'os = "macos"'), 'service[0].guest.os: found "macos"; known here: linux, windows'),
     (("on_demote", "on_demoted"), 'service[0].guest.on_demoted: unknown key; did you mean "on_demote"?'),
