@@ -15,7 +15,7 @@ from dnslib import DNSRecord
 
 from tests.lab.two_agents import SERVICE, TwoAgents
 
-BEFORE_S, AFTER_S, PAUSE_S, LATE_S = 0.3, 5.0, 0.0003, 0.3
+BEFORE_S, AFTER_S, PAUSE_S, LATE_S = 0.3, 15.0, 0.0003, 0.5
 QUESTION = DNSRecord.question(SERVICE, "A").pack()
 IP_RECVERR = 11  # ip(7): a refusal comes with the packet that it is about, through the error queue
 PACKET_BYTES, ANCILLARY_BYTES = 512, 512
