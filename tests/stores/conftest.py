@@ -66,7 +66,7 @@ def sqlite_store(request: pytest.FixtureRequest) -> Store:
 
 
 def dynamodb_store(calls: Calls) -> DynamoStore:
-    table = f"edge-{uuid4().hex}"
+    table = f"lent-{uuid4().hex}"
     create(calls, table)
     return DynamoStore(calls, table)
 

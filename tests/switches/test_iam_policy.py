@@ -31,7 +31,7 @@ KEY = "route53:ChangeResourceRecordSets"
 FREE = {"sts:GetCallerIdentity"} | {
     f"dynamodb:{api}" for api in ("CreateTable", "DescribeTable", "UpdateTimeToLive", "DescribeTimeToLive", "Scan")
 }
-LENT = re.compile(r"edge-[0-9a-f]{32}")  # a table in which the store's own tests write keys that no agent has
+LENT = re.compile(r"lent-[0-9a-f]{32}")  # a table in which the store's own tests write keys that no agent has
 
 Parameters = Mapping[str, Any]
 Values = Mapping[str, frozenset[str]]
