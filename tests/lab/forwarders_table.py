@@ -207,9 +207,9 @@ def at_the_end(ends: int) -> Table:
 
 
 def one_end(lab: TwoAgents, agent: Authority, outage: Outage) -> float:
+    asyncio.run(lab.answered_by_both())
     lost_s = ending.lost_s(lab, agent.address, partial(outage.begin, agent))
     outage.end(agent)
-    asyncio.run(lab.answered_by_both())
     return lost_s
 
 

@@ -25,7 +25,7 @@ def test_lost_is_what_was_asked_before_the_first_refusal_and_not_answered() -> N
 @pytest.mark.parametrize("time", range(3))
 def test_a_stopped_agent_loses_no_question(agent_of: tuple[TwoAgents, Authority], time: int) -> None:
     lab, agent = agent_of
+    asyncio.run(lab.answered_by_both())
     lost = lost_s(lab, agent.address, agent.stop)
     agent.start()
-    asyncio.run(lab.answered_by_both())
     assert lost == 0.0, f"stop {time}"
