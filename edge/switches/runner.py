@@ -203,7 +203,7 @@ class Runner:
                 self._allowed(step, intent)  # once more: a shared store takes its time
                 step.applied(intent, self._session.call(call))
         except CloudError as error:
-            return error
+            return _newer(step, intent) or error if error.fault is Fault.CONFLICT else error
         return None
 
     def _allowed(self, step: Step, intent: Intent) -> None:
@@ -215,6 +215,19 @@ class Runner:
         if step.stage is not Stage.VERIFY:
             self._journal(intent.epoch, step.name, "done", plan.evidence)
         return plan.evidence
+
+
+def _newer(step: Step, intent: Intent) -> NewerEpochError | None:
+    """Whether a newer epoch is what a call was refused for. Asked at once: who was stopped meanwhile is past the
+    deadline, and has no next try that would see it.
+    """
+    try:
+        step.plan(intent)
+    except NewerEpochError as error:
+        return error
+    except CloudError:
+        return None
+    return None
 
 
 def _worth_another_try(error: BaseException) -> bool:

@@ -301,6 +301,20 @@ def test_a_newer_epoch_ends_the_stage_with_its_number(site: Site) -> None:
     assert (site.sent(CHANGE), site.time.now()) == (sent, 0)
 
 
+def test_who_was_stopped_past_the_deadline_hears_of_the_newer_epoch_all_the_same(site: Site) -> None:
+    """Else it would look like an outage, and the answer would move to the node of the older epoch."""
+
+    def stopped(_step: str, state: str) -> None:
+        if state == "begun":
+            site.publish(9, "a")
+            site.time.at_s += HOUR_S
+
+    site.journal.at_line = stopped
+    ended = site.run(2, Stage.PUBLISH)
+    assert (ended.fault, ended.found_epoch) == (Fault.CONFLICT, 9)
+    assert site.resolved() == [(0, "10.0.1.10")]
+
+
 def test_a_newer_epoch_that_comes_between_reading_and_sending_wins(site: Site) -> None:
     site.journal.at_line = lambda *_: site.publish(9, "a") if site.sent(CHANGE) == 0 else None
     ended = site.run(3, Stage.PUBLISH)
