@@ -118,8 +118,17 @@ class Live:
         name, store = self._config.agent.name, DynamoStore(build.dynamodb(self._session), self._config.store.table)
         records = Records(store, self._clock, name)
         keeper = build.keeper(self._config, self._clock, kept)
-        threads = {"lease_thread": self._lease_threads, "store_thread": self._store_threads}
-        return records, Sharing(keeper, Leases(store), records, self._drivers, self._clock.monotonic, **threads)
+        sharing = Sharing(
+            keeper,
+            Leases(store),
+            records,
+            self._drivers,
+            self._clock.monotonic,
+            lease_thread=self._lease_threads,
+            store_thread=self._store_threads,
+            reading_threads=self._reading_threads,
+        )
+        return records, sharing
 
     # --- life -------------------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@
 
 Who takes the lease reads each service again *after* it is held, and the driver is told of both at once: no epoch is
 opened over what another agent left. Who leads needs no reading: nobody else writes. The lease has a thread of its own,
-so that no other write holds a renewal up.
+so that no other write holds a renewal up; what may be late has others, so that it holds up no write of a switch.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from edge.agent.driver import Driver
 from edge.errors import StoreConflictError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease, verdict
-from edge.failover.lease import Keeper, Look, Peer, Standing, Write
+from edge.failover.lease import Keeper, Look, Peer, Standing, Word, Write
 from edge.failover.model import Lease
 from edge.stores.leases import Leases
 from edge.stores.records import Records
@@ -43,6 +43,7 @@ class Sharing:
         *,
         lease_thread: Executor,
         store_thread: Executor,
+        reading_threads: Executor,
     ) -> None:
         self._keeper = keeper
         self._leases = leases
@@ -51,6 +52,7 @@ class Sharing:
         self._now = now
         self._lease_thread = lease_thread
         self._store_thread = store_thread
+        self._reading_threads = reading_threads
         self._peers: Mapping[str, Peer] = {}
         self._moved = asyncio.Event()
         self._read_again = asyncio.Event()
@@ -184,7 +186,7 @@ class Sharing:
     async def _committed(self) -> Mapping[str, int] | None:
         try:
             loop = asyncio.get_running_loop()
-            found: Mapping[str, int] = await loop.run_in_executor(self._store_thread, self._records.committed)
+            found: Mapping[str, int] = await loop.run_in_executor(self._reading_threads, self._records.committed)
         except StoreError as error:
             self._troubled("assignments", str(error))
             return None
@@ -230,8 +232,7 @@ class Sharing:
         path_up = self._path_up()
         loop = asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(self._store_thread, lambda: self._leases.say(self._keeper.name, path_up=path_up))
-            words = {} if path_up else await loop.run_in_executor(self._store_thread, self._leases.heard)
+            words = await loop.run_in_executor(self._reading_threads, self._spoken, path_up)
         except StoreError as error:
             log.debug("what this agent says of itself is not posted: %s", error)
             return
@@ -239,6 +240,11 @@ class Sharing:
         self._peers = lease.heard(self._peers, others, self._now())
         relieved = lease.relieved(self._peers, self._now(), self._keeper.timing.duration_s)
         self._face(fit=path_up or not relieved)
+
+    def _spoken(self, path_up: bool) -> Mapping[str, Word]:
+        """Called in a thread. While our path is up nobody else's matters."""
+        self._leases.say(self._keeper.name, path_up=path_up)
+        return {} if path_up else self._leases.heard()
 
     def _path_up(self) -> bool:
         """Down only where every service's endpoints are silent."""

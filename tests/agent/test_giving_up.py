@@ -76,7 +76,7 @@ class Agent:
     def __init__(self, name: str, store: Any, timing: Timing = TIMING) -> None:
         self.driver = Listener(seen(silent=False))
         clock = Clock(f"boot of {name}", time.monotonic, time.time)
-        self.threads = [ThreadPoolExecutor(1), ThreadPoolExecutor(1)]
+        self.threads = [ThreadPoolExecutor(1), ThreadPoolExecutor(1), ThreadPoolExecutor(4)]
         self.shell = Sharing(
             Keeper(name, name, timing),
             Leases(store),
@@ -85,6 +85,7 @@ class Agent:
             time.monotonic,
             lease_thread=self.threads[0],
             store_thread=self.threads[1],
+            reading_threads=self.threads[2],
         )
 
     async def __aenter__(self) -> "Agent":

@@ -33,7 +33,7 @@ from tests.stores.grants import Verdict, judged, lines_in
 
 ROOT = Path(__file__).parents[2]
 PROCESSES, THREADS = 2, 16
-DURATION_S, RENEW_S = 1.0, 0.4
+DURATION_S, RENEW_S = 0.9, 0.3
 LATE_S = 1.2  # what was given up may arrive so much later
 TABLE = "edge"
 
@@ -112,11 +112,11 @@ class Contender:
             self._set(lease.faced(self.keeper, time.monotonic(), fit=True, leaving=False))
             return
         luck = self.chance.random()
-        if luck < 0.4:  # given back; another one leads at once
+        if luck < 0.6:  # given back; another one leads at once
             self._set(lease.faced(self.keeper, time.monotonic(), fit=False, leaving=False))
-        elif luck < 0.5:  # stalls, and goes on to believe that it leads until its own clock says otherwise
+        elif luck < 0.75:  # stalls, and goes on to believe that it leads until its own clock says otherwise
             time.sleep(self.chance.uniform(0, 2 * DURATION_S))
-        elif luck < 0.6:  # killed: it acts no more, and a successor with another identity begins
+        elif luck < 0.85:  # killed: it acts no more, and a successor with another identity begins
             self._said(self.keeper, time.monotonic())
             self.born += 1
             by = f"{self.keeper.by.partition('+')[0]}+{self.born}"
