@@ -124,7 +124,7 @@ def test_a_refused_write_is_an_error_that_needs_no_reading_back(store: DynamoSto
         raise CloudError("PutItem", fault, "no")
 
     line.ways["put_item"] = [refused]
-    with pytest.raises(StoreError, match=f"the table edge-.*: PutItem: {fault.value}: no") as failed:
+    with pytest.raises(StoreError, match=f"the table {store._table}: PutItem: {fault.value}: no") as failed:
         store.compare_and_set(KEY, {}, 0)
     assert not isinstance(failed.value, StoreConflictError)
     assert line.sent == ["put_item"]
