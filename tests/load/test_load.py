@@ -15,7 +15,7 @@ from tests.bench import worst
 from tests.cloud.emulator import Emulator
 from tests.conformance.servers import HOST
 from tests.conformance.zone import FILES, FILES_ADDRESSES
-from tests.load import flooded, loris, questions, slow, survival, target
+from tests.load import black_hole, flooded, loris, questions, slow, survival, target
 from tests.load.asker import Plan, over_tcp, over_udp
 from tests.load.figures import Asked, Row, as_dict, asked, cells, merged
 from tests.load.process import running
@@ -45,6 +45,14 @@ def test_the_shortest_form(rows: Callable[[int, float], Iterator[Row]], monkeypa
 def aws() -> Iterator[Emulator]:
     with Emulator() as running:
         yield running
+
+
+def test_a_black_hole_loses_no_answer_and_no_probe() -> None:
+    rounds = black_hole.measured(1, 1)
+    assert list(rounds) == list(black_hole.STATES)
+    for [taken] in rounds.values():
+        assert (taken.answers.wrong, taken.answers.right > 0, taken.probes > 0) == (0, True, True)
+        assert taken.answers.lost_share < LOST_SHARE
 
 
 @pytest.mark.parametrize("name", survival.SCENES)
