@@ -276,6 +276,10 @@ class Driver:
         else:
             self._say(line, told.cause)
 
+    def remark(self, kind: str, sentence: str) -> None:
+        """What was found out beside the machine, for the history."""
+        self._tell(ev.Tell(kind, sentence))
+
     def _say(self, line: Line, cause: Cause | None = None) -> None:
         self.lines.append(line)
         log.log(_LEVELS.get(line.kind, logging.INFO), "%s: %s", self.service, line.sentence, extra={"line": line})

@@ -30,6 +30,7 @@ from edge.agent.forecast import forecast
 from edge.agent.reading import pointing
 from edge.agent.sharing import Sharing
 from edge.agent.systemd import notify
+from edge.agent.trails import Trails, trail
 from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.agent.watch import Watch
@@ -97,6 +98,7 @@ class Live:
         self._probing: dict[str, asyncio.Task[None]] = {}
         self._viewing_threads = ThreadPoolExecutor(VIEWING_THREADS, "viewing")
         self._views = Views(self._viewing_threads, awake.clock.monotonic, self._assignment, self.metrics.view_agreed)
+        self._trails = Trails(self._reading_threads, self._remarked, self.failed)
         self._watch = Watch(self._views, self._sides_of, self.failed)
         self._checks = Checks()
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -188,6 +190,7 @@ class Live:
         if self._sharing and not self.handing_over:  # a successor here takes the lease over by itself
             await self._sharing.leave(LEAVE_S)
         await self._watch.stop()
+        self._trails.stop()
         if self.crashed or self.handing_over:
             self._awake.workers.detach()
         else:
@@ -229,6 +232,7 @@ class Live:
             self._probers.pop(name)
         self._lived.pop(name, None)
         self._watch.ended(name)
+        self._trails.ended(name)
         return self._drivers.pop(name)
 
     def _probe_all(self) -> None:
@@ -326,6 +330,18 @@ class Live:
                 self._watch.committed(line.service)
             case "abandoned" | "lost":
                 self._watch.ended(line.service)
+            case "drift":
+                self._ask_who(line)
+
+    def _ask_who(self, line: Line) -> None:
+        asked = self._config.aws and self._config.aws.cloudtrail
+        service = next((each for each in self._config.services if each.name == line.service), None)
+        if asked and service and self._session:
+            self._trails.ask(service.name, trail(service, self._session), line.wall_s)
+
+    def _remarked(self, service: str, sentence: str) -> None:
+        if service in self._drivers:
+            self._drivers[service].remark("trail", sentence)
 
     async def _pet(self) -> None:
         notify("WATCHDOG=1")

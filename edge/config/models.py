@@ -190,6 +190,8 @@ class Aws(Model):
         pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+$",
         examples=["arn:aws:iam::123456789012:role/edge"],
     )
+    # Asks CloudTrail who changed AWS, once somebody has. It has a permission of its own, and the answer takes minutes.
+    cloudtrail: StrictBool = False
     endpoints: Endpoints = Endpoints()
 
     @property

@@ -277,7 +277,10 @@ def _sides_read(state: State, event: ev.SidesRead, now: float) -> Outcome:
     if found.epoch > state.floor:
         state, trigger, more = _outrun(state, found.epoch, f"AWS carries epoch {found.epoch}: {found.sentence}")
         return state, trigger, (*told, *more)
-    return (state, None, told) if found.held else _answered(state, found, now)
+    if found.held:
+        return state, None, told
+    state, trigger, more = _answered(state, found, now)
+    return state, trigger, (*told, *more)
 
 
 def _answered(state: State, found: Drift, now: float) -> Outcome:

@@ -18,11 +18,12 @@ from edge.failover.model import Intent, Stage
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One AWS call, exactly as it is sent: `service` and `method` are boto3's names."""
+    """One AWS call, exactly as it is sent: `service` and `method` are boto3's names. `region`: another than ours."""
 
     service: str
     method: str
     parameters: Mapping[str, Any]
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class Session:
         self.settings = settings
         self._heard = heard
         self._mutex = threading.Lock()  # a boto3 session builds its clients one at a time (boto3 guide, *Session*)
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[tuple[str, str | None], Any] = {}
         self._boto: Any = None
         self._keys: Keys | None = None
         self._pools: Mapping[str, type] = {}
@@ -134,7 +134,7 @@ class Session:
         begun = time.monotonic()
         fault: Fault | None = None
         try:
-            method = getattr(self._client(call.service), call.method)
+            method = getattr(self._client(call.service, call.region), call.method)
             self._signed_in()
             answer: Mapping[str, Any] = method(**call.parameters)
             self._told_time(answer)
@@ -203,14 +203,14 @@ class Session:
                 self._keys = keys
             return self._keys, self._boto
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, region: str | None = None) -> Any:
         _, boto = self._session()
         with self._mutex:
-            if service not in self._clients:
-                self._clients[service] = self._made(boto, service)
-            return self._clients[service]
+            if (service, region) not in self._clients:
+                self._clients[service, region] = self._made(boto, service, region)
+            return self._clients[service, region]
 
-    def _made(self, boto: Any, service: str) -> Any:
+    def _made(self, boto: Any, service: str, region: str | None) -> Any:
         from botocore.config import Config
 
         config = Config(
@@ -220,7 +220,8 @@ class Session:
             max_pool_connections=_POOL,
             user_agent_extra=f"edge/{__version__}",  # CloudTrail tells who called
         )
-        client = boto.client(service, config=config, endpoint_url=self.settings.endpoints.get(service))
+        url = self.settings.endpoints.get(service)
+        client = boto.client(service, region_name=region, config=config, endpoint_url=url)
         client._endpoint.http_session._pool_classes_by_scheme.update(self._pools)  # noqa: SLF001 botocore has no other way
         return client
 

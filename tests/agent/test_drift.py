@@ -3,6 +3,7 @@
 import pytest
 
 from tests.agent.site import ADDRESS, BOTH, NAME, ROUTE53, SECONDARY, Site
+from tests.cloud.script import SPARED
 
 TXT = f"_edge.{NAME}"
 
@@ -40,6 +41,20 @@ def test_alert_says_so_and_leaves_it(site: Site) -> None:
     by_hand(site, "a")
     site.until("its end is told", lambda: "AWS says again what is committed" in told(site, "drift"))
     assert (site.status()["epoch"], site.status()["drift"]) == (epoch, None)
+
+
+def test_cloudtrail_names_who_did_it_and_not_the_agent_itself(site: Site) -> None:
+    site.configure(ROUTE53, drift="repair")
+    site.file.write_text(site.file.read_text().replace("[aws]", "[aws]\ncloudtrail = true"))
+    by_hand(site, "a")
+    site.start()
+    site.until("the agent is content with a", lambda: site.ready_on("a"))
+    by_hand(site, "b")
+    site.until("somebody is named", lambda: "called ChangeResourceRecordSets at" in told(site, "trail"))
+    site.until("it is repaired", lambda: site.settled_on("a") and site.in_vpc() == (ADDRESS["a"],))
+    deeds = told(site, "trail").splitlines()
+    assert deeds
+    assert all(f"user/{SPARED} called ChangeResourceRecordSets" in deed for deed in deeds)
 
 
 def test_repair_asserts_the_assignment_anew_at_the_next_epoch(site: Site) -> None:

@@ -73,6 +73,11 @@ def changing(plant: Plant) -> list[tuple[str, Mapping[str, Any]]]:
     return [(call.api, plain(call.parameters)) for call in calls]
 
 
+def kinds(plant: Plant) -> set[str]:
+    """Of the lines of history that are kept."""
+    return {str(item.value.get("kind")) for item in dump(plant.site.home / "state" / "edge.sqlite")}
+
+
 def plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     """As both tell it: without the process that spoke, and what is false by default."""
     said = json.loads(re.sub(r"pid \d+", "pid", json.dumps(parameters)).replace("/hostedzone/", ""))
@@ -82,6 +87,7 @@ def plain(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
 @pytest.mark.parametrize("way", [routed, public, addressed])
 def test_a_dry_run_changes_nothing_and_tells_exactly_what_is_then_sent(plant: Plant, way: Way) -> None:
     site = content(plant, way(plant))
+    site.until("its history is whole", lambda: "agreed" in kinds(plant))
     kept, status = dump(site.home / "state" / "edge.sqlite"), site.status()
     site.aws.forget_calls()
     told = site.edgectl("--json", "promote", "b", "--dry-run")

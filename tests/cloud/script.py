@@ -162,6 +162,7 @@ class Script:
     ran: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)  # instance, document, parameters
     faults: list[Fault] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    trail: list[dict[str, Any]] = field(default_factory=list)  # for CloudTrail: the changes, by region
     lock: threading.Lock = field(default_factory=threading.Lock)
     gate: threading.Event = field(default_factory=threading.Event)  # what is held waits at it
 
@@ -176,7 +177,7 @@ class Script:
             return next((fault.kind for fault in self.faults if fault.take(api, dry=dry)), None)
 
     def clear(self) -> None:
-        known = (self.impaired, self.vifs, self.agents, self.outcomes, self.ran, self.faults, self.calls)
+        known = (self.impaired, self.vifs, self.agents, self.outcomes, self.ran, self.faults, self.calls, self.trail)
         for scripted in known:
             scripted.clear()
 

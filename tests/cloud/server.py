@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import socket
 import struct
 import sys
@@ -28,10 +29,12 @@ import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
+from moto.cloudtrail.responses import CloudTrailResponse
 from moto.core.base_backend import BackendDict
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.exceptions import ServiceException
@@ -45,7 +48,7 @@ from moto.iam.responses import IamResponse
 from moto.route53.responses import Route53
 from moto.sts.responses import TokenResponse
 
-from . import directconnect, dns_face, dynamodb, ec2, iam, route53, ssm
+from . import cloudtrail, directconnect, dns_face, dynamodb, ec2, iam, route53, ssm
 from .past import Past
 from .script import SKEW_S, SPARED, ApiError, Fault, FaultKind, Outcome, Script, Vif, error_of
 
@@ -82,8 +85,32 @@ class Cloud:
         dry = bool(asked.params.get("DryRun"))
         answer, result = self._serve(asked, service, None if spared else self.script.fault_for(api, dry=dry))
         self.script.record(api, asked.params, result)
+        if result == "ok" and not dry:
+            self._noted(request, asked)
         note(request, api, asked.params)
         return answer
+
+    def _noted(self, request: Request, asked: Any) -> None:
+        """For CloudTrail. Its record has the caller, who is known here by the key that signed."""
+        name, scope = asked._get_action(), SCOPE.search(request.headers.get("Authorization", ""))
+        if name.startswith(("Describe", "Get", "List", "Lookup")) or scope is None:
+            return
+        key = scope[0].partition("/")[0].removeprefix("Credential=")
+        record = {
+            "userIdentity": {"arn": f"arn:aws:iam::123456789012:user/{key}"},
+            "userAgent": request.headers.get("User-Agent", ""),
+            "sourceIPAddress": "127.0.0.1",
+            "requestParameters": asked.params,
+        }
+        said = {
+            "EventId": secrets.token_hex(16),
+            "EventName": name,
+            "EventTime": datetime.now(UTC),
+            "Username": key,
+            "CloudTrailEvent": json.dumps(record, default=str),
+        }
+        with self.script.lock:
+            self.script.trail.append({"region": cloudtrail.region(scope[2], scope[1]), "said": said})
 
     def _serve(self, asked: Any, service: str, kind: FaultKind | None) -> tuple[Answer | FaultKind, str]:
         if kind is None:
@@ -139,6 +166,7 @@ def build(*, stock: bool) -> Cloud:
         "dynamodb": DynamoHandler if stock else dynamodb.mend(pasts["dynamodb"]),
         "directconnect": DirectConnectResponse if stock else directconnect.mend(script),
         "ssm": ssm.StockSSM if stock else ssm.mend(commands),
+        "cloudtrail": CloudTrailResponse if stock else cloudtrail.mend(script),
         "iam": IamResponse if stock else iam.mend(script),
         "sts": TokenResponse,
     }

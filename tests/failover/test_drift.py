@@ -140,6 +140,7 @@ def test_repair_runs_the_stages_again_for_the_live_node_at_the_next_epoch() -> N
     [written] = world.all(ev.WriteIntent)
     assert (written.intent.cause, written.intent.outgoing) == (Cause.REPAIR, ())
     assert "AWS was changed by somebody else: route53: b, epoch 7" in world.told("opened")[0]
+    assert world.told("drift") == ["AWS was changed by somebody else: route53: b, epoch 7"]
     assert world.state.drift is None
 
 

@@ -1,0 +1,71 @@
+"""CloudTrail: who changed what a service's sides read, for people to know. Nothing is decided by it.
+
+It has an event some minutes after the call, and promises no time (AWS, *How CloudTrail works*). Two lookups a second
+are granted (*LookupEvents*). Route 53's events are kept in one Region alone (Route 53 guide, *Logging API calls*).
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from edge.switches.contract import Call
+from edge.switches.session import Session
+
+ROUTE53_REGION = "us-east-1"
+LOOKUP_S = 0.6
+OURS = "edge/"  # how edge.switches.session names itself
+
+CHANGES: Mapping[str, tuple[str, ...]] = {
+    "route53": ("ChangeResourceRecordSets",),
+    "secondary_ip": ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses"),
+    "route_table": ("CreateRoute", "ReplaceRoute", "DeleteRoute"),
+    "elastic_ip": ("AssociateAddress", "DisassociateAddress"),
+}
+"""The calls that can turn each side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """A call that somebody else made. `id` is CloudTrail's own."""
+
+    id: str
+    sentence: str
+
+
+class Trail:
+    """`subjects`: by side, what a call has to name to be about this service: its name, an interface, a table."""
+
+    def __init__(self, session: Session, subjects: Mapping[str, tuple[str, ...]]) -> None:
+        self._session = session
+        self._subjects = subjects
+
+    def since(self, wall_s: float) -> list[Deed]:
+        """Blocks. Raises CloudError."""
+        return [deed for side in self._subjects for event in CHANGES[side] for deed in self._deeds(side, event, wall_s)]
+
+    def _deeds(self, side: str, event: str, wall_s: float) -> Iterator[Deed]:
+        wanted = {
+            "LookupAttributes": [{"AttributeKey": "EventName", "AttributeValue": event}],
+            "StartTime": datetime.fromtimestamp(wall_s, UTC),
+        }
+        region = ROUTE53_REGION if side == "route53" else None
+        found = self._session.call(Call("cloudtrail", "lookup_events", wanted, region))
+        time.sleep(LOOKUP_S)
+        for each in found["Events"]:
+            said = json.loads(each["CloudTrailEvent"])
+            if self._theirs(side, said):
+                yield Deed(each["EventId"], _sentence(each, said))
+
+    def _theirs(self, side: str, said: Mapping[str, Any]) -> bool:
+        about = json.dumps(said.get("requestParameters"))
+        named = any(subject in about for subject in self._subjects[side])
+        return named and OURS not in said.get("userAgent", "") and "errorCode" not in said
+
+
+def _sentence(event: Mapping[str, Any], said: Mapping[str, Any]) -> str:
+    who = said.get("userIdentity", {}).get("arn") or event.get("Username") or "somebody"
+    at = event["EventTime"].astimezone(UTC)
+    return f"CloudTrail: {who} called {event['EventName']} at {at:%Y-%m-%d %H:%M:%S} UTC from {said['sourceIPAddress']}"

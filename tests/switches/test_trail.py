@@ -1,0 +1,59 @@
+"""CloudTrail names who changed what a service's sides read, each in its Region, and nobody else."""
+
+import pytest
+
+from edge.errors import CloudError, Fault
+from edge.switches import trail
+from edge.switches.trail import Trail
+from tests.cloud.script import SPARED, FaultKind
+from tests.switches.site import MOVING, NAME, Site, intent
+
+LONG_AGO = 0.0
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The emulator grants as many lookups as one likes."""
+    monkeypatch.setattr(trail, "LOOKUP_S", 0.0)
+
+
+def both(site: Site) -> Trail:
+    endpoints = {**site.session.settings.endpoints, "cloudtrail": site.aws.endpoint_url}
+    site.session.settings.endpoints.update(endpoints)  # type: ignore[attr-defined]
+    return Trail(site.session, {"route53": (NAME,), "secondary_ip": (site.seeded.a.interface, site.seeded.b.interface)})
+
+
+def test_who_changed_a_record_or_moved_an_address_is_named_and_we_are_not(site: Site) -> None:
+    asked = both(site)
+    known = {deed.id for deed in asked.since(LONG_AGO)}
+    for call in site.zone().batch(intent(1)).calls:
+        site.session.call(call)
+    assert {deed.id for deed in asked.since(LONG_AGO)} == known
+    site.change("UPSERT", "A", "10.0.1.10")
+    ec2 = site.aws.client("ec2", spared=True)
+    ec2.assign_private_ip_addresses(
+        NetworkInterfaceId=site.seeded.b.interface, PrivateIpAddresses=[MOVING], AllowReassignment=True
+    )
+    said = [deed.sentence for deed in asked.since(LONG_AGO) if deed.id not in known]
+    assert [sentence.split(" called ")[1].split()[0] for sentence in said] == [
+        "ChangeResourceRecordSets",
+        "AssignPrivateIpAddresses",
+    ]
+    assert f"user/{SPARED}" in said[1]
+    assert said[1].endswith("UTC from 127.0.0.1")
+
+
+def test_what_is_older_or_about_something_else_is_not_told(site: Site) -> None:
+    asked = both(site)
+    site.change("UPSERT", "A", "10.0.1.10")
+    assert asked.since(LONG_AGO)
+    assert asked.since(4e9) == []
+    assert Trail(site.session, {"route53": ("other.example",)}).since(LONG_AGO) == []
+
+
+def test_a_permission_that_is_missing_is_told_as_such(site: Site) -> None:
+    asked = both(site)
+    site.aws.fault("cloudtrail:LookupEvents", FaultKind.DENY)
+    with pytest.raises(CloudError) as caught:
+        asked.since(LONG_AGO)
+    assert caught.value.fault is Fault.DENIED
