@@ -1,9 +1,9 @@
 """Who changed AWS: CloudTrail is asked when a drift is told, and again each minute until it names somebody."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import suppress
 
 from edge.config import Service
 from edge.errors import CloudError
@@ -12,6 +12,7 @@ from edge.switches.trail import Deed, Trail
 
 BEFORE_S = 300.0  # the change is older than the reading that shows it, by a cycle of the views
 ASKED_S, TIMES = 60.0, 20
+log = logging.getLogger("edge")
 
 
 def trail(service: Service, session: Session) -> Trail:
@@ -61,10 +62,13 @@ class Trails:
     async def _ask(self, service: str, one: Trail, since_s: float) -> None:
         loop = asyncio.get_running_loop()
         for _ in range(TIMES):
-            with suppress(CloudError):  # best effort: `check` tells of a permission that is missing
+            try:
                 deeds = await loop.run_in_executor(self._threads, one.since, since_s)
-                if self._new(service, deeds):
-                    return
+            except CloudError as error:  # who did it is of interest, and no more
+                log.warning("%s: CloudTrail does not tell who changed AWS: %s", service, error)
+                deeds = []
+            if self._new(service, deeds):
+                return
             await asyncio.sleep(ASKED_S)
 
     def _new(self, service: str, deeds: list[Deed]) -> bool:

@@ -16,7 +16,7 @@ from tests.agent.site import NAME, ROUTE53, Site
 from tests.agent.test_agent import sample
 from tests.agent.test_drift import by_hand
 
-KEPT_S = 5  # longer than the history's line waits
+KEPT_S = 20  # far longer than the history's line waits
 OBEYING = {"agent", "route53", "forwarder/unbound", "resolver/{0}:{1}"}
 
 
@@ -47,23 +47,30 @@ def views(site: Site) -> list[dict[str, Any]]:
     return list(site.status().get("views", ()))
 
 
+def kept_s(site: Site) -> int:
+    return next(each["ttl_s"] or 0 for each in views(site) if each["name"] == "forwarder/dnsmasq")
+
+
 def lines(site: Site, kind: str) -> list[dict[str, Any]]:
     found = json.loads(site.edgectl("--json", "history").stdout)
     return [line for line in found["lines"] if line["kind"] == kind]
 
 
 def test_the_history_says_which_view_took_how_long(asked: Site) -> None:
+    asked.until("the old answer stays for long", lambda: kept_s(asked) > KEPT_S - 5)
     promoted = asked.edgectl("promote", "b", "--reason", "maintenance", "--yes")
     assert promoted.returncode == 0, promoted.stderr
     obeying = {name.format(*asked.aws.dns_address) for name in OBEYING}
     [agreed] = [line for line in lines(asked, "agreed") if line["operation"] == f"{NAME}@2"]
-    assert set(agreed["views_ms"]) == obeying
-    assert min(agreed["views_ms"].values()) == 0.0
-    assert "was the slowest; not seen to agree yet: forwarder/dnsmasq" in agreed["sentence"]
-    assert "not seen to agree yet: forwarder/dnsmasq" in promoted.stdout
+    assert set(agreed["views_ms"]) <= obeying
+    assert min(agreed["views_ms"].values()) >= 0.0
+    missing = agreed["sentence"].partition("not seen to agree yet: ")[2]
+    assert "forwarder/dnsmasq" in missing
+    assert missing in promoted.stdout
     asked.until("the last one agrees", lambda: bool(lines(asked, "views")))
     [late] = lines(asked, "views")
     assert "forwarder/dnsmasq was the slowest" in late["sentence"]
+    assert set(late["views_ms"]) == {*obeying, "forwarder/dnsmasq"}
     assert late["views_ms"]["forwarder/dnsmasq"] > 2000
     for view in (*obeying, "forwarder/dnsmasq"):
         assert sample(asked, "edge_view_disagreement_window_seconds_count", view=view) == 1
