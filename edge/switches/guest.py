@@ -186,8 +186,9 @@ class Run(Step):
             said = f"{instance} of {node} is not managed by Systems Manager: its SSM agent has to run, and to be let in"
             return CloudError(api, Fault.IMPOSSIBLE, f"{said} (AmazonSSMManagedInstanceCore in the instance profile)")
         ping, runs = found[0]["PingStatus"], found[0]["PlatformType"]
-        if ping != "Online":
-            return CloudError(api, Fault.UNREACHABLE, f"the SSM agent of {instance} of {node} is not online: {ping}")
+        if ping != "Online":  # which is worth waiting for where the stage needs it
+            fault = Fault.UNREACHABLE if self.required else Fault.IMPOSSIBLE
+            return CloudError(api, fault, f"the SSM agent of {instance} of {node} is not online: {ping}")
         if self._settings.platform not in (None, runs):
             said = f"{instance} of {node} runs {runs}, and {self._settings.document} is for {self._settings.platform}"
             return CloudError(api, Fault.IMPOSSIBLE, said)

@@ -264,6 +264,13 @@ def test_a_demotion_that_is_no_fence_is_passed_over_and_told(site: Site) -> None
     assert site.mutations() == [STOP]
 
 
+def test_a_lost_agent_is_not_waited_for_where_it_may_be_passed_over(guests: Site) -> None:
+    guests.aws.agent(guests.instances["a"], ping="ConnectionLost")
+    ended = guests.run_step(guests.releases(required=False))
+    assert (ended.fault, guests.time.now()) == (None, 0)
+    assert "is passed over" in ended.sentence
+
+
 def test_a_demotion_is_not_passed_over_where_nobody_may_act(guests: Site) -> None:
     barred = guests.runner(guests.releases(required=False), permit=lambda *_: Reason("lease", "it is gone"))
     assert barred.run(intent(1), Stage.FENCE).fault is Fault.BARRED
