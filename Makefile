@@ -15,7 +15,7 @@ DYNALITE := dynalite@4.0.0
 # are skipped.
 UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
 
-.PHONY: demo test lint lab forwarders bench abuse faults fuzz hammer conformance format clean
+.PHONY: demo test lint lab forwarders bench abuse faults fuzz simulate hammer conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -53,6 +53,10 @@ hammer: .venv/dev-ready .node/ready
 # Every step of a switch under every fault of AWS, and kill -9 there: the table of docs/faults.md.
 faults: .venv/dev-ready
 	EDGE_FAULTS=docs/faults.md $(BIN)/pytest -q -s tests/switches/test_faults.py
+
+# RUNS (200) stories of several agents on virtual time, from SEED (0) on; the story of each that breaks a rule.
+simulate: .venv/dev-ready
+	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),200) --seed $(or $(SEED),0)
 
 # For SECONDS (60), or until PACKETS; ENGINE=atheris is guided by coverage.
 fuzz: .venv/dev-ready

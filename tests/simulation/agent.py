@@ -1,0 +1,253 @@
+"""One agent: the real driver, sharing, lease, runner, steps and records, put together as the agent does it."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edge.agent.build import Switches
+from edge.agent.driver import Driver, Surroundings
+from edge.agent.reading import Read, pointing
+from edge.agent.sharing import Sharing
+from edge.errors import CloudError, StoreError
+from edge.failover import events as ev
+from edge.failover import lease, machine
+from edge.failover.lease import Keeper, Timing
+from edge.failover.model import Assignment, Lease, Policy, Survey
+from edge.stores.leases import Leases
+from edge.stores.records import Clock, Records
+from edge.switches import route53, secondary_ip
+from edge.switches.contract import Verify
+from edge.switches.runner import Pace, Runner
+from tests.failover.laws import Laws
+from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown, observed
+from tests.simulation import far
+from tests.simulation.host import Mutex, Process, Threads
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LOOK_S, TICK_S = 20.0, 1.0
+NOT_YET = Lease(held=False, until=float("inf"), holder=lease.NOBODY)
+
+
+class Watched(Driver):
+    """Each of its steps is held against the laws of the machine."""
+
+    laws: Laws
+    rng: random.Random
+    process: Process
+    stepped: Callable[[float], None]
+
+    def _made_runner(self, session: Any, switches: Switches) -> Runner:
+        process, rng = self.process, self.rng
+        way = {"sleep": process.sleep, "now": process.clock, "uniform": rng.uniform}
+        return Runner(switches.steps, session, self._journal, self._permit, switches.pace, **way)
+
+    def post(self, event: ev.Event) -> tuple[ev.Effect, ...]:
+        before, now = self.state, self._around.clock.monotonic()
+        began = time.perf_counter()
+        effects = super().post(event)
+        self.stepped(time.perf_counter() - began)
+        deadline = machine._deadline(self.state, now)
+        self.laws.check(before, event, ev.Decision(self.state, effects, self.state.reason, deadline), now)
+        return effects
+
+
+class Agent:
+    """A host that outlives its processes: its clock goes on, its disk keeps, and its DNS workers answer."""
+
+    def __init__(self, name: str, world: "World", rng: random.Random, policy: Policy) -> None:
+        self.name, self._world, self._rng, self._policy = name, world, rng, policy
+        self.path = far.Line(rng)
+        self.store = far.Line(rng)
+        self.aws = far.Line(rng)
+        self.answer: tuple[str, int] | None = None
+        self.rate, self._offset = rng.uniform(0.96, 1.04), rng.uniform(1e3, 1e6)
+        self.process = Process(name, world.timeline, self.rate, self._offset)
+        self.process.dead = True
+        self.driver: Watched | None = None
+        self.sharing: Sharing | None = None
+
+    @property
+    def alive(self) -> bool:
+        return not self.process.dead
+
+    @property
+    def stands_still(self) -> bool:
+        return self.process.dead or self.process.paused
+
+    def leads(self) -> bool:
+        """Whether it believes so, also while it stands still."""
+        if not self.alive or self.driver is None:
+            return False
+        if self.sharing is None:
+            return True
+        return lease.outlives(self.sharing._keeper.lease(), self.process.clock(), 0.0)
+
+    # --- its life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._world.tell(self.name, "starts")
+        self.process = process = Process(self.name, self._world.timeline, self.rate, self._offset)
+        clock = Clock(f"boot-{self.name}", process.clock, process.clock)
+        alone = self._world.alone
+        store = far.Store(self._world.kept, process, self.store, 4.0)
+        records = Records(store, clock, None if alone else self.name)
+        records._one = Mutex(process)  # type: ignore[assignment]
+        threads = Threads(process, 1)
+        around = Surroundings(
+            records=records,
+            clock=clock,
+            store_threads=threads,
+            acting_threads=Threads(process, 8),
+            reading_threads=Threads(process, 8),
+            served=self._served,
+            told=lambda line, _cause: self._world.tell(self.name, line.sentence),
+            failed=process.faults.append,
+            agreeing=_agreed,
+        )
+        self.driver = driver = self._made_driver(around)
+        self.sharing = None if alone else self._made_sharing(Leases(store), records, driver, process, threads)
+        process.begin(self._run(driver, records, threads))
+
+    def _made_driver(self, around: Surroundings) -> Watched:
+        session: Any = far.Session(self._world.cloud, self.process, self.aws, 4.0, self._world.rules)
+        made = Watched.__new__(Watched)
+        made.laws, made.rng, made.process = Laws(), self._rng, self.process
+        made.stepped = self._world.stepped
+        made.__init__(self._policy, session, self._switches(session), around)  # type: ignore[misc]
+        return made
+
+    def _switches(self, session: Any) -> Switches:
+        zone = route53.Zone(session, route53.Settings("Z1", far.NAME, far.OWN))
+        address = secondary_ip.Address(session, secondary_ip.Settings(far.ADDRESS, far.ENI))
+        publish, assign = route53.Publish(zone), secondary_ip.Assign(address)
+        verify = Verify("assigned", assign, far.ADDRESS, self._reached)
+        steps = (secondary_ip.Unassign(address), assign, verify, publish, route53.Verify(zone, publish))
+        return Switches(steps, (address, zone), Pace())
+
+    def _reached(self, _address: str) -> tuple[bool, str]:
+        self.process.sleep(0.02)
+        return True, "answered"
+
+    def _made_sharing(
+        self, leases: Leases, records: Records, driver: Driver, process: Process, threads: Threads
+    ) -> Sharing:
+        keeper = Keeper(self.name, f"boot-{self.name}/disk-{self.name}", Timing(15.0, 3.0))
+        drivers, lease_thread = {self._policy.service: driver}, Threads(process, 1)
+        return Sharing(keeper, leases, records, drivers, process.clock, lease_thread=lease_thread, store_thread=threads)
+
+    def kill(self) -> None:
+        self._world.tell(self.name, "is killed")
+        self.process.kill()
+
+    def stop(self) -> None:
+        """As SIGTERM does it: the lease is given back, if that can be done in 5 s."""
+        if self.alive and not self.process.paused:
+            self._world.tell(self.name, "is stopped")
+            self.process.begin(self._leave(self.process))
+
+    async def _leave(self, process: Process) -> None:
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        if self.driver:
+            await self.driver.stop()
+        if self.sharing:
+            await self.sharing.leave(5.0)
+        self._world.timeline.after(0.0, lambda: self.kill() if process is self.process and self.alive else None)
+
+    async def _run(self, driver: Watched, records: Records, threads: Threads) -> None:
+        self._running = asyncio.current_task()  # type: ignore[assignment]
+        driver.start(await self._known(records, threads), NOT_YET if self.sharing else lease.sole(self.name), ())
+        async with asyncio.TaskGroup() as group:
+            for number, name in enumerate(self._world.nodes.shows):
+                group.create_task(self._probe(driver, name, (number + self._rng.random()) * INTERVAL_S / 3))
+            group.create_task(self._look(driver))
+            group.create_task(self._try_store(driver, records, threads))
+            if self.sharing:
+                group.create_task(self.sharing.run())
+
+    async def _known(self, records: Records, threads: Threads) -> ev.Loaded | None:
+        if self.sharing:
+            return ev.Loaded(Assignment(*self.answer)) if self.answer else None
+        while True:
+            try:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(threads, records.load, self._policy.service)
+            except StoreError:
+                await asyncio.sleep(TICK_S)
+
+    def _served(self, _service: str, assignment: Assignment) -> None:
+        if self.alive:
+            self._world.rules.served(self.name, self.answer, assignment.node, assignment.epoch)
+            self.answer = (assignment.node, assignment.epoch)
+
+    # --- what it sees -------------------------------------------------------------------------------------------------
+
+    async def _probe(self, driver: Driver, name: str, first_s: float) -> None:
+        await asyncio.sleep(first_s)
+        while True:
+            began = self.process.clock()
+            there, back = self.path.fate()
+            shown = Shown.SILENT
+            if there is not None and there < TIMEOUT_S:
+                await asyncio.sleep(there)
+                shown = self._world.nodes.shows[name]
+            if back is None or back > TIMEOUT_S:
+                shown = Shown.SILENT
+            left_s = began + TIMEOUT_S - self.process.clock()
+            await asyncio.sleep(max(left_s, 0.0) if shown.value[2] else back or 0.0)
+            driver.post(observed(name, shown))
+            await asyncio.sleep(max(began + INTERVAL_S - self.process.clock(), 0.0))
+
+    async def _look(self, driver: Driver) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            drift = driver.state.drift
+            await asyncio.sleep(3.0 if drift and drift.times < 2 else LOOK_S)
+            live = driver.live()
+            if live is None or driver.state.survey is Survey.PENDING:
+                continue
+            reads = [await loop.run_in_executor(driver._around.reading_threads, self._view, s) for s in driver.sides]
+            driver.post(ev.SidesRead(live.epoch, tuple(pointing(each) for each in reads)))
+
+    def _view(self, side: Any) -> Read:
+        try:
+            return Read(side.name, self.process.clock(), side.view())
+        except CloudError as error:
+            return Read(side.name, self.process.clock(), None, str(error))
+
+    async def _try_store(self, driver: Driver, records: Records, threads: Threads) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TICK_S)
+            if driver.state.store_trouble:
+                try:
+                    await loop.run_in_executor(threads, records.test)
+                except StoreError:
+                    continue
+                driver.recovered()
+
+    # --- what people say ----------------------------------------------------------------------------------------------
+
+    def hears(self, word: ev.Event) -> ev.Reply | None:
+        """None where nobody listens."""
+        if self.stands_still or self.driver is None or not self._began:
+            return None
+        asyncio._set_running_loop(self.process.loop)
+        try:
+            (reply,) = [each for each in self.driver.post(word) if isinstance(each, ev.Reply)]
+        finally:
+            asyncio._set_running_loop(None)
+        self._world.tell(self.name, f"{type(word).__name__}: {reply.sentence}")
+        return reply
+
+    @property
+    def _began(self) -> bool:
+        return self.driver is not None and (self.sharing is not None or self.driver.state.assignment is not None)
+
+
+async def _agreed(_service: str, _epoch: int, _within_s: float | None) -> dict[str, float | None]:
+    return {}

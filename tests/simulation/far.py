@@ -1,0 +1,244 @@
+"""What is far away: the shared store, AWS, the nodes, and the lines to them, which lose, delay and answer too late."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any
+
+from edge.errors import CloudError, Fault, StoreConflictError, StoreError
+from edge.stores.contract import Item, Value
+from edge.switches.contract import Call
+from tests.failover.world import Shown
+from tests.simulation.host import Process, Timeline
+from tests.simulation.rules import Rules
+
+NAME, ADDRESS = "files.fs.corp.example", "10.0.1.100"
+OWN = {"a": ("10.0.1.10",), "b": ("10.0.1.20",)}
+ENI = {"a": "eni-a", "b": "eni-b"}
+STALE_S = 2.0  # a describe is as old as that at most
+
+
+@dataclass(slots=True)
+class Line:
+    """A way to something. `trouble`: the share of what is sent that is lost, comes late or is answered too late."""
+
+    rng: random.Random
+    up: bool = True
+    trouble: float = 0.0
+
+    def fate(self) -> tuple[float | None, float | None]:
+        """Seconds there, and back; None: lost."""
+        there, back = self.rng.uniform(0.002, 0.03), self.rng.uniform(0.002, 0.03)
+        if not self.up:
+            return None, None
+        if self.rng.random() >= self.trouble:
+            return there, back
+        return self.rng.choice(
+            ((None, None), (there, None), (self.rng.uniform(1.0, 30.0), back), (there, self.rng.uniform(0.5, 6.0)))
+        )
+
+
+# --- the store --------------------------------------------------------------------------------------------------------
+
+
+class Kept:
+    """The store itself."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.items: dict[str, Item] = {}
+        self._rules = rules
+
+    def read(self, key: str) -> Item | None:
+        return self.items.get(key)
+
+    def scan(self, prefix: str, limit: int) -> Sequence[Item]:
+        return [self.items[key] for key in sorted(self.items, reverse=True) if key.startswith(prefix)][:limit]
+
+    def compare_and_set(self, key: str, value: Value, version: int) -> Item:
+        before = self.items.get(key)
+        if (before.version if before else 0) != version:
+            raise StoreConflictError(f"{key} is not at version {version}")
+        self._rules.written(key, before.value if before else None, value)
+        self.items[key] = Item(key, version + 1, value)
+        return self.items[key]
+
+
+class Store:
+    """The store as one process reaches it."""
+
+    def __init__(self, kept: Kept, process: Process, line: Line, timeout_s: float) -> None:
+        self._kept, self._process, self._line, self._timeout_s = kept, process, line, timeout_s
+
+    def read(self, key: str) -> Item | None:
+        return self._ask(lambda: self._kept.read(key))
+
+    def scan(self, prefix: str, limit: int) -> Sequence[Item]:
+        return self._ask(lambda: self._kept.scan(prefix, limit))
+
+    def compare_and_set(self, key: str, value: Value, version: int) -> Item:
+        return self._ask(lambda: self._kept.compare_and_set(key, value, version))
+
+    def _ask(self, do: Any) -> Any:
+        try:
+            return self._process.ask(do, *self._line.fate(), self._timeout_s)
+        except TimeoutError:
+            raise StoreError("the store does not answer") from None
+
+
+# --- AWS --------------------------------------------------------------------------------------------------------------
+
+RecordSets = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    sets: RecordSets = field(default_factory=dict)
+    holders: frozenset[str] = frozenset()
+
+
+class Cloud:
+    """Route 53's batch is all or nothing, and a DELETE states what is there; an address is moved by whoever says so."""
+
+    def __init__(self, timeline: Timeline, rng: random.Random, rules: Rules) -> None:
+        self._timeline, self._rng, self._rules = timeline, rng, rules
+        self.past: list[tuple[float, Shape]] = [(0.0, Shape())]
+        self.fault: Fault | None = None
+        self._in_sync: dict[str, float] = {}
+
+    @property
+    def shape(self) -> Shape:
+        return self.past[-1][1]
+
+    def _becomes(self, shape: Shape) -> Mapping[str, Any]:
+        self.past = [*self.past[-20:], (self._timeline.now, shape)]
+        return {}
+
+    def _seen(self) -> Shape:
+        """Eventually consistent: what was true a moment ago."""
+        at = self._timeline.now - self._rng.choice((0.0, 0.0, 0.0, self._rng.uniform(0.0, STALE_S)))
+        return next((shape for since, shape in reversed(self.past) if since <= at), self.past[0][1])
+
+    def begin_with(self, node: str) -> None:
+        self.past = [(0.0, Shape(holders=frozenset({ENI[node]})))]
+
+    def move_by_hand(self, node: str) -> None:
+        self._becomes(replace(self.shape, holders=frozenset({ENI[node]})))
+
+    def does(self, call: Call) -> Mapping[str, Any]:
+        if self.fault:
+            raise CloudError(call.method, self.fault, "AWS says so")
+        answer: Mapping[str, Any] = getattr(self, f"_{call.method}")(**call.parameters)
+        return answer
+
+    def _get_hosted_zone(self, Id: str) -> Mapping[str, Any]:  # noqa: N803 AWS's word
+        return {"HostedZone": {"Name": "fs.corp.example.", "Config": {"PrivateZone": True}}, "VPCs": []}
+
+    def _list_resource_record_sets(self, **_: Any) -> Mapping[str, Any]:
+        return {"ResourceRecordSets": list(self.shape.sets.values())}
+
+    def _change_resource_record_sets(self, HostedZoneId: str, ChangeBatch: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N803
+        sets = dict(self.shape.sets)
+        for change in ChangeBatch["Changes"]:
+            _apply(sets, change["Action"], change["ResourceRecordSet"])
+        self._rules.published(_text(self.shape.sets), _text(sets))
+        self._becomes(replace(self.shape, sets=sets))
+        change_id = f"C{len(self._in_sync)}"
+        self._in_sync[change_id] = self._timeline.now + self._rng.uniform(0.5, 40.0)
+        return {"ChangeInfo": {"Id": change_id, "Status": "PENDING"}}
+
+    def _get_change(self, Id: str) -> Mapping[str, Any]:  # noqa: N803
+        return {"ChangeInfo": {"Status": "INSYNC" if self._in_sync[Id] <= self._timeline.now else "PENDING"}}
+
+    def _describe_network_interfaces(self, **_: Any) -> Mapping[str, Any]:
+        seen = self._seen()
+        return {
+            "NetworkInterfaces": [
+                {
+                    "NetworkInterfaceId": eni,
+                    "PrivateIpAddresses": [{"PrivateIpAddress": ADDRESS}] * (eni in seen.holders),
+                }
+                for eni in ENI.values()
+            ]
+        }
+
+    def _assign_private_ip_addresses(
+        self,
+        NetworkInterfaceId: str,  # noqa: N803
+        PrivateIpAddresses: list[str],  # noqa: N803
+        AllowReassignment: bool,  # noqa: N803
+    ) -> Mapping[str, Any]:
+        if self.shape.holders - {NetworkInterfaceId} and not AllowReassignment:
+            raise CloudError("AssignPrivateIpAddresses", Fault.CONFLICT, "another interface has it")
+        return self._becomes(replace(self.shape, holders=frozenset({NetworkInterfaceId})))
+
+    def _unassign_private_ip_addresses(
+        self,
+        NetworkInterfaceId: str,  # noqa: N803
+        PrivateIpAddresses: list[str],  # noqa: N803
+    ) -> Mapping[str, Any]:
+        if NetworkInterfaceId not in self.shape.holders:
+            raise CloudError("UnassignPrivateIpAddresses", Fault.CONFLICT, "it does not have it")
+        return self._becomes(replace(self.shape, holders=self.shape.holders - {NetworkInterfaceId}))
+
+
+def _apply(sets: dict[tuple[str, str], Mapping[str, Any]], action: str, given: Mapping[str, Any]) -> None:
+    key = (given["Name"], given["Type"])
+    if (action == "DELETE" and sets.get(key) != given) or (action == "CREATE" and key in sets):
+        raise CloudError("ChangeResourceRecordSets", Fault.CONFLICT, f"{action} of what is not so: {key}")
+    sets.pop(key, None)
+    if action != "DELETE":
+        sets[key] = given
+
+
+def _text(sets: RecordSets) -> str:
+    found = sets.get((f"_edge.{NAME}.", "TXT"))
+    return found["ResourceRecords"][0]["Value"].strip('"') if found else ""
+
+
+def published(shape: Shape) -> str:
+    """What Route 53 says of who is live."""
+    return _text(shape.sets)
+
+
+class Session:
+    """AWS as one process reaches it: the runner's session."""
+
+    def __init__(self, cloud: Cloud, process: Process, line: Line, timeout_s: float, rules: Rules) -> None:
+        self.settings = SimpleNamespace(call_s=timeout_s)
+        self._cloud, self._process, self._line, self._rules = cloud, process, line, rules
+
+    def read(self, service: str, method: str, **parameters: Any) -> Mapping[str, Any]:
+        return self.call(Call(service, method, parameters))
+
+    def call(self, call: Call) -> Mapping[str, Any]:
+        with self._rules.calling(self._process.name, call.method):
+            try:
+                return self._process.ask(lambda: self._cloud.does(call), *self._line.fate(), self.settings.call_s)
+            except TimeoutError:
+                raise CloudError(call.method, Fault.UNREACHABLE, "no answer") from None
+
+    def rehearse(self, call: Call) -> None:
+        """The steps of this world send one call at a time."""
+
+
+# --- the nodes --------------------------------------------------------------------------------------------------------
+
+
+class Nodes:
+    """What each endpoint shows, and since when a node was last seen to serve by nobody's probes but the truth."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self.shows = {"a": Shown.ACTIVE, "b": Shown.ACTIVE, "w": Shown.ACTIVE}
+        self.failed_at: dict[str, float] = {}
+
+    def becomes(self, name: str, shown: Shown) -> None:
+        if self.shows[name] is not Shown.ACTIVE:
+            self.failed_at[name] = self._timeline.now
+        self.shows[name] = shown
+
+    def failed_within(self, name: str, seconds: float) -> bool:
+        """Whether it did not serve at some moment of the last so many seconds."""
+        failing = self.shows[name] is not Shown.ACTIVE
+        return failing or self.failed_at.get(name, -seconds - 1) >= self._timeline.now - seconds

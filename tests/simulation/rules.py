@@ -1,0 +1,150 @@
+"""What may never be, held after every event against the world as it is, not as an agent sees it.
+
+1. one live node       one node per epoch, epochs only grow, in the store as in Route 53
+2. served = committed  an agent answers what the store had, never an older epoch, and never nothing once it answered
+3. one leader          no two agents believe at one moment that they lead; only who leads changes AWS, and no other
+                       agent has a change on its way then, but one that stands still
+4. unknown never moves no switch for a failure opens while the live node has served for long
+5. damped              between automatic switches lies the hold-down, and within an hour the budget
+6. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from edge.failover.vetoes import HOUR_S
+from edge.stores.contract import Value
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TELLING_S = 60.0  # a verdict rests on the last minute: 64 probes, and what is under way
+DAMPED = ("failure", "follow")
+READS = ("get_", "list_", "describe_")
+
+
+class BrokenError(AssertionError):
+    pass
+
+
+class Rules:
+    def __init__(self) -> None:
+        self.world: World | None = None
+        self.broken: str | None = None
+        self.committed: dict[int, str] = {}
+        self._opened = 0
+        self._moved: list[tuple[float, str]] = []
+        self._calling: list[str] = []
+
+    def _holds(self, true: bool, what: str) -> None:
+        """Kept, and raised between two events: where it is found, an exception would be an agent's own."""
+        if not true and self.broken is None:
+            self.broken = what
+
+    @property
+    def _world(self) -> "World":
+        assert self.world
+        return self.world
+
+    # --- the store and AWS --------------------------------------------------------------------------------------------
+
+    def written(self, key: str, before: Value | None, value: Value) -> None:
+        kind = key.partition("/")[0]
+        if kind == "assignment" and (before is None or before["epoch"] != value["epoch"]):
+            self._committed(before["epoch"] if before else 0, value)
+        elif kind == "assignment" and before:
+            self._holds(before["node"] == value["node"], f"epoch {value['epoch']} has two nodes")
+        elif kind == "intent" and (before is None or before["epoch"] != value["epoch"]):
+            self._intended(value)
+
+    def _intended(self, value: Value) -> None:
+        self._world.tell("store", f"intent {value['epoch']}: {value['node']} ({value['cause']}: {value['sentence']})")
+        self._holds(value["epoch"] > self._opened, f"epoch {value['epoch']} was opened after {self._opened}")
+        self._opened = value["epoch"]
+        if value["cause"] not in DAMPED:
+            return
+        live = self.committed[max(self.committed)]
+        self._holds(
+            any(self._world.nodes.failed_within(node, TELLING_S) for node in {live, *value["outgoing"]}),
+            f"epoch {value['epoch']} leaves {live}, which serves",
+        )
+        apart_s = self._world.policy.hold_down_s * 0.9
+        recent = [at for at, _ in self._moved if at > self._world.timeline.now - apart_s]
+        self._holds(not recent, f"epoch {value['epoch']} was opened within the hold-down")
+
+    def _committed(self, before: int, value: Value) -> None:
+        epoch, node, now = value["epoch"], value["node"], self._world.timeline.now
+        self._world.tell("store", f"committed {epoch}: {node}")
+        self._holds(epoch > before, f"epoch {epoch} was committed over {before}")
+        self._holds(self.committed.setdefault(epoch, node) == node, f"epoch {epoch} has two nodes")
+        if value["cause"] not in ("bootstrap", "repair"):
+            self._moved.append((now, value["cause"]))
+        hourly = [
+            at
+            for at, cause in self._moved
+            if cause in DAMPED and at > now - HOUR_S * 0.9 and at > self._world.released_at
+        ]
+        self._holds(len(hourly) <= self._world.policy.switches_per_hour, f"{len(hourly)} automatic switches in an hour")
+
+    def published(self, before: str, after: str) -> None:
+        self._world.tell("route53", after)
+        (old, old_node), (new, new_node) = _epoch(before), _epoch(after)
+        self._holds(new >= old, f"Route 53 took epoch {new} over {old}")
+        self._holds(new != old or new_node == old_node, f"Route 53 took two nodes for epoch {new}")
+
+    @contextmanager
+    def calling(self, who: str, method: str) -> Iterator[None]:
+        if method.startswith(READS):
+            yield
+            return
+        self._world.tell(who, method)
+        self._holds(self._world.agents[who].leads(), f"{who} calls {method} without the lease")
+        self._calling.append(who)
+        try:
+            yield
+        finally:
+            self._calling.remove(who)
+
+    # --- after each event ---------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        world = self._world
+        leading = [name for name, agent in world.agents.items() if agent.leads()]
+        self._holds(len(leading) <= 1, f"{' and '.join(leading)} lead at one moment")
+        acting = {who for who in self._calling if not world.agents[who].stands_still}
+        self._holds(len(acting) <= 1, f"{' and '.join(sorted(acting))} change AWS at one moment")
+        for agent in world.agents.values():
+            for fault in agent.process.faults:
+                self._holds(False, f"{agent.name}: a fault in the program: {fault!r}")
+        if self.broken:
+            raise BrokenError(f"{self.broken}\n{world.story()}")
+
+    def served(self, who: str, before: tuple[str, int] | None, node: str, epoch: int) -> None:
+        self._world.tell(who, f"answers {node} at epoch {epoch}")
+        self._holds(
+            self.committed.get(epoch) == node, f"{who} answers {node} at epoch {epoch}, which was not committed"
+        )
+        self._holds(before is None or epoch >= before[1], f"{who} answers epoch {epoch} after {before}")
+
+    def disagreement(self) -> str:
+        """Empty where everything agrees."""
+        world = self._world
+        stored = world.kept.items.get(f"assignment/{world.policy.service}")
+        if stored is None:
+            return "nothing is committed"
+        live = (str(stored.value["node"]), int(stored.value["epoch"]))
+        said: Mapping[str, Any] = {name: agent.answer for name, agent in world.agents.items()}
+        wrong = [f"{name} answers {answer}" for name, answer in said.items() if answer != live]
+        text = f"epoch={live[1]} node={live[0]}"
+        wrong += [] if world.published() == text else [f"Route 53 says {world.published()}"]
+        wrong += [] if world.holders() == (live[0],) else [f"the address is on {world.holders()}"]
+        wrong += [] if any(agent.leads() for agent in world.agents.values()) else ["nobody leads"]
+        return f"the store has {live}: {', '.join(wrong)}" if wrong else ""
+
+
+def _epoch(text: str) -> tuple[int, str]:
+    if not text:
+        return 0, ""
+    epoch, _, node = text.removeprefix("epoch=").partition(" node=")
+    return int(epoch), node

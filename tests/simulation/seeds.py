@@ -1,0 +1,169 @@
+"""Random stories: faults that begin and end at any moment, several at once, and then none."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from edge.errors import Fault
+from edge.failover import events as ev
+from edge.failover.model import OnOutage
+from tests.failover.world import Shown
+from tests.simulation.agent import Agent
+from tests.simulation.rules import BrokenError
+from tests.simulation.world import RULES, World
+
+TROUBLED_S = 300.0
+Act = Callable[[], None]
+Trouble = tuple[str, Act, Act]
+"""What it is, how it begins and how it ends."""
+
+
+def run(seed: int) -> World:
+    """Raises BrokenError with the story."""
+    rng = random.Random(f"story {seed}")
+    policy = replace(RULES, on_outage=rng.choice(list(OnOutage)), fence_required=rng.random() < 0.7)
+    world = World(rng.choice((1, 2, 2, 2, 3)), seed, policy)
+    for _ in range(rng.randint(4, 14)):
+        _plan(world, rng)
+    try:
+        return world.starts(rng.choice("ab")).passes(TROUBLED_S).ends_well()
+    except BrokenError as broken:
+        raise BrokenError(f"seed {seed}: {broken}") from None
+
+
+def _plan(world: World, rng: random.Random) -> None:
+    name, begin, end = rng.choice(TROUBLES)(world, rng)
+    at, lasts_s = rng.uniform(5.0, TROUBLED_S), rng.choice((0.5, 3.0, 15.0, 60.0)) * rng.uniform(0.5, 1.5)
+    world.timeline.at(at, lambda: _said(world, f"{name}: begins", begin))
+    world.timeline.at(at + lasts_s, lambda: _said(world, f"{name}: ends", end))
+
+
+def _said(world: World, what: str, act: Act) -> None:
+    world.tell("world", what)
+    act()
+
+
+def _agent(world: World, rng: random.Random) -> Agent:
+    return rng.choice(list(world.agents.values()))
+
+
+def _node(world: World, rng: random.Random) -> Trouble:
+    name, shown = (
+        rng.choice("aabbw"),
+        rng.choice((Shown.SILENT, Shown.SILENT, Shown.HUNG, Shown.REFUSED, Shown.STANDBY)),
+    )
+    return (
+        f"{name} is {shown.name}",
+        lambda: world.nodes.becomes(name, shown),
+        lambda: world.nodes.becomes(name, Shown.ACTIVE),
+    )
+
+
+def _live_node(world: World, rng: random.Random) -> Trouble:
+    def fails() -> None:
+        world.nodes.becomes(world.live or "a", Shown.SILENT)
+
+    def heals() -> None:
+        for name in "ab":
+            world.nodes.becomes(name, Shown.ACTIVE)
+
+    return "the live node is SILENT", fails, heals
+
+
+def _flapping(world: World, rng: random.Random) -> Trouble:
+    name, up = rng.choice("ab"), [False]
+
+    def flap() -> None:
+        world.nodes.becomes(name, rng.choice((Shown.ACTIVE, Shown.SILENT)))
+        if up[0]:
+            world.timeline.after(rng.uniform(0.5, 5.0), flap)
+
+    def begin() -> None:
+        up[0] = True
+        flap()
+
+    def end() -> None:
+        up[0] = False
+        world.nodes.becomes(name, Shown.ACTIVE)
+
+    return f"{name} flaps", begin, end
+
+
+def _line(world: World, rng: random.Random) -> Trouble:
+    agent, kind = _agent(world, rng), rng.choice(("path", "store", "aws"))
+    line, lossy = getattr(agent, kind), rng.choice((None, 0.1, 0.3, 0.7))
+
+    def begin() -> None:
+        line.up, line.trouble = lossy is not None, lossy or 0.0
+
+    def end() -> None:
+        line.up, line.trouble = True, 0.0
+
+    return f"{agent.name}'s {kind} {'is lossy' if lossy else 'is down'}", begin, end
+
+
+def _everybodys_line(world: World, rng: random.Random) -> Trouble:
+    kind = rng.choice(("path", "store", "aws"))
+
+    def become(up: bool) -> None:
+        for agent in world.agents.values():
+            getattr(agent, kind).up = up
+
+    return f"everybody's {kind} is down", partial(become, False), partial(become, True)
+
+
+def _cloud(world: World, rng: random.Random) -> Trouble:
+    fault = rng.choice((Fault.THROTTLED, Fault.UNREACHABLE, Fault.DENIED, Fault.EXPIRED))
+    return (
+        f"AWS: {fault.value}",
+        lambda: setattr(world.cloud, "fault", fault),
+        lambda: setattr(world.cloud, "fault", None),
+    )
+
+
+def _killed(world: World, rng: random.Random) -> Trouble:
+    agent, leader = _agent(world, rng), rng.random() < 0.5
+
+    def begin() -> None:
+        nonlocal agent
+        agent = world.leader or agent if leader else agent
+        if agent.alive:
+            agent.kill()
+
+    return "an agent dies", begin, lambda: None if agent.alive else agent.start()
+
+
+def _stopped(world: World, rng: random.Random) -> Trouble:
+    agent = _agent(world, rng)
+    return f"{agent.name} stops", agent.stop, lambda: None if agent.alive else agent.start()
+
+
+def _paused(world: World, rng: random.Random) -> Trouble:
+    agent, leader = _agent(world, rng), rng.random() < 0.7
+
+    def begin() -> None:
+        nonlocal agent
+        agent = world.leader or agent if leader else agent
+        world.tell(agent.name, "stands still")
+        agent.process.paused = True
+
+    return "an agent stands still", begin, lambda: agent.process.resume() if agent.process.paused else None
+
+
+def _operator(world: World, rng: random.Random) -> Trouble:
+    node, pin = rng.choice("ab"), rng.random() < 0.2
+    word = rng.choice((ev.Promote(node, "anna", "test", pin=pin), ev.Hold("anna", "test")))
+    agent = _agent(world, rng)
+    return "anna speaks", lambda: (world.leader or agent).hears(word) and None, world.release
+
+
+def _hand(world: World, rng: random.Random) -> Trouble:
+    node = rng.choice("ab")
+    return f"somebody moves the address to {node}", lambda: world.cloud.move_by_hand(node), lambda: None
+
+
+TROUBLES: tuple[Callable[[World, random.Random], Trouble], ...] = (
+    _node, _live_node, _live_node, _flapping, _line, _line, _everybodys_line, _cloud, _killed, _stopped, _paused,
+    _paused, _operator, _hand,
+)  # fmt: skip

@@ -1,0 +1,210 @@
+"""Named stories of several agents: the rows of the failure catalogue that are about deciding, and what seeds found."""
+
+import logging
+
+import pytest
+
+from edge.errors import Fault
+from edge.failover import events as ev
+from tests.failover.world import Shown
+from tests.simulation.world import World
+
+
+@pytest.fixture(autouse=True)
+def _quiet(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def world(request: pytest.FixtureRequest) -> World:
+    return World(request.param).starts()
+
+
+@pytest.fixture
+def pair() -> World:
+    return World(2).starts()
+
+
+def leader_of(world: World) -> str:
+    assert world.leader
+    return world.leader.name
+
+
+def test_at_rest_nothing_moves(world: World) -> None:
+    world.passes(300.0)
+    assert (world.live, world.epoch) == ("a", 1)
+    world.ends_well()
+
+
+@pytest.mark.parametrize("shown", [Shown.SILENT, Shown.HUNG, Shown.REFUSED])
+def test_the_live_node_fails_and_comes_back(world: World, shown: Shown) -> None:
+    world.nodes.becomes("a", shown)
+    world.passes(20.0)
+    assert all(agent.answer == ("b", 2) for agent in world.agents.values())
+    world.ends_well()
+    assert world.epoch == 2, "no fail-back by itself"
+
+
+def test_everybodys_path_is_down(world: World) -> None:
+    for agent in world.agents.values():
+        agent.path.up = False
+    world.passes(120.0)
+    assert world.epoch == 1
+    world.ends_well()
+
+
+def test_the_path_loses_packets(world: World) -> None:
+    for agent in world.agents.values():
+        agent.path.trouble = 0.5
+    world.passes(200.0)
+    assert world.epoch == 1
+
+
+def test_no_node_is_up(world: World) -> None:
+    for node in "ab":
+        world.nodes.becomes(node, Shown.SILENT)
+    world.passes(60.0)
+    assert all(agent.answer == ("a", 1) for agent in world.agents.values())
+    world.ends_well()
+
+
+def test_a_standby_is_no_target(world: World) -> None:
+    world.nodes.becomes("b", Shown.STANDBY)
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(60.0)
+    assert world.live == "a"
+    world.ends_well()
+
+
+def test_a_node_flaps(world: World) -> None:
+    for _ in range(60):
+        for node in "ab":
+            world.nodes.becomes(node, Shown.SILENT)
+            world.passes(15.0)
+            world.nodes.becomes(node, Shown.ACTIVE)
+    assert world.epoch <= 1 + world.policy.switches_per_hour
+    world.ends_well()
+
+
+@pytest.mark.parametrize("fault", [Fault.UNREACHABLE, Fault.DENIED, Fault.THROTTLED, Fault.EXPIRED])
+def test_aws_is_out_while_the_live_node_dies(world: World, fault: Fault) -> None:
+    world.cloud.fault = fault
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(60.0)
+    assert world.live == "a", "the fence is required"
+    world.cloud.fault = None
+    world.passes(60.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+def test_leader_and_live_node_die_at_one_moment(pair: World) -> None:
+    pair.agents[leader_of(pair)].kill()
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.passes(40.0)
+    assert pair.leader
+    assert pair.leader.answer == ("b", 2)
+    pair.ends_well()
+
+
+@pytest.mark.parametrize("after_s", [5.9, 6.3, 6.5, 6.7, 6.9, 7.1, 8.0])
+def test_the_leader_dies_in_the_middle_of_a_switch(pair: World, after_s: float) -> None:
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.passes(after_s)
+    pair.agents[leader_of(pair)].kill()
+    pair.passes(60.0)
+    assert pair.live == "b"
+    pair.ends_well()
+
+
+@pytest.mark.parametrize("after_s", [5.9, 6.3, 6.5, 6.7, 6.9, 7.1, 8.0])
+def test_the_leader_stands_still_in_the_middle_of_a_switch_and_wakes_up(pair: World, after_s: float) -> None:
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.passes(after_s)
+    sleeper = pair.agents[leader_of(pair)]
+    sleeper.process.paused = True
+    pair.passes(60.0)
+    assert pair.live == "b"
+    sleeper.process.resume()
+    pair.passes(60.0)
+    assert not sleeper.leads()
+    assert sleeper.answer == pair.agents[leader_of(pair)].answer
+    pair.ends_well()
+
+
+def test_the_leader_stops_and_another_leads_at_once(pair: World) -> None:
+    before = pair.agents[leader_of(pair)]
+    before.stop()
+    pair.passes(3.0)
+    assert pair.leader
+    assert pair.leader is not before
+    pair.ends_well()
+
+
+def test_only_the_leaders_path_is_down(pair: World) -> None:
+    before = pair.agents[leader_of(pair)]
+    before.path.up = False
+    pair.passes(30.0)
+    assert pair.leader
+    assert pair.leader is not before
+    pair.ends_well()
+
+
+def test_the_store_is_gone_and_nothing_moves(pair: World) -> None:
+    for agent in pair.agents.values():
+        agent.store.up = False
+    pair.passes(30.0)
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.passes(60.0)
+    assert pair.leader is None
+    assert all(agent.answer == ("a", 1) for agent in pair.agents.values())
+    pair.ends_well()
+
+
+def test_all_agents_start_anew_while_store_and_aws_are_gone(pair: World) -> None:
+    for agent in pair.agents.values():
+        agent.kill()
+        agent.store.up = agent.aws.up = False
+        agent.start()
+    pair.passes(60.0)
+    assert all(agent.answer == ("a", 1) for agent in pair.agents.values())
+    pair.ends_well()
+
+
+def test_somebody_moves_the_address_by_hand(world: World) -> None:
+    world.cloud.move_by_hand("b")
+    world.passes(90.0)
+    assert world.holders() == ("a",)
+    world.ends_well()
+
+
+def test_the_target_dies_while_the_switch_runs(world: World) -> None:
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(6.4)
+    world.nodes.becomes("b", Shown.SILENT)
+    world.nodes.becomes("a", Shown.ACTIVE)
+    world.passes(90.0)
+    assert world.live == "a"
+    world.ends_well()
+
+
+def test_an_operator_promotes_and_holds(world: World) -> None:
+    assert world.leader
+    reply = world.leader.hears(ev.Promote("b", "anna", "test"))
+    assert reply
+    assert reply.accepted
+    world.passes(20.0)
+    assert world.live == "b"
+    assert world.leader.hears(ev.Hold("anna", "test"))
+    world.nodes.becomes("b", Shown.SILENT)
+    world.passes(120.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+def test_a_follower_names_the_leader(pair: World) -> None:
+    (follower,) = [agent for agent in pair.agents.values() if not agent.leads()]
+    reply = follower.hears(ev.Promote("b", "anna", "test"))
+    assert reply
+    assert not reply.accepted
+    assert leader_of(pair) in reply.sentence

@@ -1,0 +1,131 @@
+"""The world of one seed: agents, store, AWS, nodes and lines, on one timeline, held against the rules after each event.
+
+A story reads: `World(agents=2).starts()`, something happens (`world.nodes.becomes("a", SILENT)`), time passes
+(`world.passes(30)`), and in the end everything is mended and must agree: `world.ends_well()`.
+"""
+
+import random
+from dataclasses import replace
+
+from edge.failover import events as ev
+from edge.failover.model import OnDrift, Policy, Stage
+from tests.failover.world import POLICY, Shown
+from tests.simulation import far
+from tests.simulation.agent import Agent
+from tests.simulation.host import Timeline
+from tests.simulation.rules import BrokenError, Rules
+
+CALL_S = 4.0
+STORY = 60  # lines of it that a failure shows
+BOUND_S = 240.0
+"""Within which everything agrees once nothing fails: a lease that nobody renews, a call that comes 30 s late, an
+address that is read wrong twice, and Route 53's minute to be INSYNC, with the pauses between tries.
+"""
+RULES = replace(
+    POLICY,
+    service=far.NAME,
+    stages=frozenset(Stage),
+    lease_margin_s=CALL_S,
+    on_drift=OnDrift.REPAIR,
+    drift_per_hour=20,
+)
+
+
+class World:
+    def __init__(self, agents: int = 2, seed: int = 0, policy: Policy = RULES) -> None:
+        self.rng = random.Random(seed)
+        self.policy, self.alone = policy, agents == 1
+        self.timeline = Timeline()
+        self.rules = Rules()
+        self.rules.world = self
+        self.kept = far.Kept(self.rules)
+        self.cloud = far.Cloud(self.timeline, self.rng, self.rules)
+        self.nodes = far.Nodes(self.timeline)
+        self.released_at = -1.0
+        self.steps, self.stepping_s = 0, 0.0
+        self._told: list[tuple[float, str, str]] = []
+        names = [f"edge-{number + 1}" for number in range(agents)]
+        self.agents = {name: Agent(name, self, random.Random(f"{seed}/{name}"), policy) for name in names}
+
+    def starts(self, node: str = "a") -> "World":
+        """AWS points to the node, and each agent has been up for a while."""
+        self.cloud.begin_with(node)
+        for agent in self.agents.values():
+            agent.start()
+        return self.passes(30.0)
+
+    def passes(self, seconds: float) -> "World":
+        self.timeline.run(self.timeline.now + seconds, self._between)
+        return self
+
+    def _between(self) -> None:
+        turned = [agent.process.turn() for agent in self.agents.values()]
+        if any(turned) or self.rules.broken:
+            self.rules.check()
+
+    def stepped(self, took_s: float) -> None:
+        """A machine's step, with its effects handed on."""
+        self.steps += 1
+        self.stepping_s += took_s
+
+    # --- what became of it --------------------------------------------------------------------------------------------
+
+    @property
+    def leader(self) -> Agent | None:
+        return next((agent for agent in self.agents.values() if agent.leads()), None)
+
+    @property
+    def live(self) -> str | None:
+        stored = self.kept.items.get(f"assignment/{self.policy.service}")
+        return str(stored.value["node"]) if stored else None
+
+    @property
+    def epoch(self) -> int:
+        return max(self.rules.committed, default=0)
+
+    def published(self) -> str:
+        return far.published(self.cloud.shape)
+
+    def holders(self) -> tuple[str, ...]:
+        return tuple(node for node, eni in far.ENI.items() if eni in self.cloud.shape.holders)
+
+    def tell(self, who: str, what: str) -> None:
+        self._told.append((self.timeline.now, who, what))
+
+    def told(self, words: str) -> list[str]:
+        return [f"{who}: {what}" for _, who, what in self._told if words in what]
+
+    def story(self) -> str:
+        return "\n".join(f"{at:9.3f} {who:8} {what}" for at, who, what in self._told[-STORY:])
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def mends(self) -> "World":
+        """Nothing fails any more."""
+        self.tell("world", "is mended")
+        for name in self.nodes.shows:
+            self.nodes.becomes(name, Shown.ACTIVE)
+        self.cloud.fault = None
+        for agent in self.agents.values():
+            for line in (agent.path, agent.store, agent.aws):
+                line.up, line.trouble = True, 0.0
+            if agent.process.paused:
+                agent.process.resume()
+            if not agent.alive:
+                agent.start()
+        return self
+
+    def release(self) -> None:
+        """An operator's word to whoever leads."""
+        leader = self.leader
+        if leader and (reply := leader.hears(ev.Release("anna"))) and reply.accepted:
+            self.released_at = self.timeline.now
+
+    def ends_well(self) -> "World":
+        self.mends().passes(60.0)
+        self.release()
+        for _ in range(int(BOUND_S / 10)):
+            self.passes(10.0)
+            if not self.rules.disagreement():
+                return self
+        raise BrokenError(f"no agreement within {BOUND_S} s: {self.rules.disagreement()}\n{self.story()}")
