@@ -82,8 +82,14 @@ def _fail_over(live: subprocess.Popen[str], sides: tuple[Side, ...]) -> float:
         _watch(last, died_s)
         _patient("both sides answer node b", died_s)
     took_s = time.monotonic() - died_s
-    _until("the agent has read every side back", _settled)
+    _until("the agent has read every side back", _agreed)
     return took_s
+
+
+def _agreed() -> bool:
+    """Of both epochs: the first assignment, and the one after it."""
+    said = _edgectl("--json", "history", show=False)
+    return [line["kind"] for line in json.loads(said)["lines"]].count("agreed") > 1 if said else False
 
 
 def _watch(last: dict[Side, str], died_s: float) -> None:
