@@ -136,8 +136,16 @@ class Agent:
         self, leases: Leases, records: Records, driver: Driver, process: Process, threads: Threads
     ) -> Sharing:
         keeper = Keeper(self.name, f"boot-{self.name}/disk-{self.name}", Timing(15.0, 3.0))
-        drivers, lease_thread = {self._policy.service: driver}, Threads(process, 1)
-        return Sharing(keeper, leases, records, drivers, process.clock, lease_thread=lease_thread, store_thread=threads)
+        return Sharing(
+            keeper,
+            leases,
+            records,
+            {self._policy.service: driver},
+            process.clock,
+            lease_thread=Threads(process, 1),
+            store_thread=threads,
+            reading_threads=Threads(process, 8),
+        )
 
     def kill(self) -> None:
         self._world.tell(self.name, "is killed")
