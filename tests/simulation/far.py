@@ -21,16 +21,23 @@ STALE_S = 2.0  # a describe is as old as that at most
 
 @dataclass(slots=True)
 class Line:
-    """A way to something. `trouble`: the share of what is sent that is lost, comes late or is answered too late."""
+    """A way to something. `trouble`: the share of what is sent that is lost, comes late or is answered too late.
+    `slow_s`: how much longer than usual each answer takes at most. `deaf`: of what is asked, what begins so is lost.
+    """
 
     rng: random.Random
     up: bool = True
     trouble: float = 0.0
+    slow_s: float = 0.0
+    deaf: str = "nothing"
 
-    def fate(self) -> tuple[float | None, float | None]:
+    def mend(self) -> None:
+        self.up, self.trouble, self.slow_s, self.deaf = True, 0.0, 0.0, "nothing"
+
+    def fate(self, what: str = "") -> tuple[float | None, float | None]:
         """Seconds there, and back; None: lost."""
-        there, back = self.rng.uniform(0.002, 0.03), self.rng.uniform(0.002, 0.03)
-        if not self.up:
+        there, back = self.rng.uniform(0.002, 0.03), self.rng.uniform(0.002, 0.03 + self.slow_s)
+        if not self.up or what.startswith(self.deaf):
             return None, None
         if self.rng.random() >= self.trouble:
             return there, back
@@ -71,17 +78,17 @@ class Store:
         self._kept, self._process, self._line, self._timeout_s = kept, process, line, timeout_s
 
     def read(self, key: str) -> Item | None:
-        return self._ask(lambda: self._kept.read(key))
+        return self._ask(key, lambda: self._kept.read(key))
 
     def scan(self, prefix: str, limit: int) -> Sequence[Item]:
-        return self._ask(lambda: self._kept.scan(prefix, limit))
+        return self._ask(prefix, lambda: self._kept.scan(prefix, limit))
 
     def compare_and_set(self, key: str, value: Value, version: int) -> Item:
-        return self._ask(lambda: self._kept.compare_and_set(key, value, version))
+        return self._ask(key, lambda: self._kept.compare_and_set(key, value, version))
 
-    def _ask(self, do: Any) -> Any:
+    def _ask(self, key: str, do: Any) -> Any:
         try:
-            return self._process.ask(do, *self._line.fate(), self._timeout_s)
+            return self._process.ask(do, *self._line.fate(key), self._timeout_s)
         except TimeoutError:
             raise StoreError("the store does not answer") from None
 

@@ -4,9 +4,10 @@
 2. served = committed  an agent answers what the store had, never an older epoch, and never nothing once it answered
 3. one leader          no two agents believe at one moment that they lead; only who leads changes AWS, and no other
                        agent has a change on its way then, but one that stands still
-4. unknown never moves no switch for a failure opens while the live node has served for long
-5. damped              between automatic switches lies the hold-down, and within an hour the budget
-6. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
+4. intent first        no change of AWS before the store has that its step has begun
+5. unknown never moves no switch for a failure opens while the live node has served for long
+6. damped              between automatic switches lies the hold-down, and within an hour the budget
+7. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 TELLING_S = 60.0  # a verdict rests on the last minute: 64 probes, and what is under way
 DAMPED = ("failure", "follow")
+STEPS = {
+    "unassign_private_ip_addresses": "unassign",
+    "assign_private_ip_addresses": "assign",
+    "change_resource_record_sets": "route53",
+}
 READS = ("get_", "list_", "describe_")
 
 
@@ -100,11 +106,18 @@ class Rules:
             return
         self._world.tell(who, method)
         self._holds(self._world.agents[who].leads(), f"{who} calls {method} without the lease")
+        self._holds(self._begun(STEPS[method]), f"{who} calls {method}, and the journal has nothing of it")
         self._calling.append(who)
         try:
             yield
         finally:
             self._calling.remove(who)
+
+    def _begun(self, step: str) -> bool:
+        records = [
+            self._world.kept.items.get(f"{kind}/{self._world.policy.service}") for kind in ("intent", "assignment")
+        ]
+        return any(each.value["steps"].get(step, {}).get("state") == "begun" for each in records if each)
 
     # --- after each event ---------------------------------------------------------------------------------------------
 

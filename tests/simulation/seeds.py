@@ -24,7 +24,7 @@ def run(seed: int) -> World:
     rng = random.Random(f"story {seed}")
     policy = replace(RULES, on_outage=rng.choice(list(OnOutage)), fence_required=rng.random() < 0.7)
     world = World(rng.choice((1, 2, 2, 2, 3)), seed, policy)
-    for _ in range(rng.randint(4, 14)):
+    for _ in range(rng.randint(5, 20)):
         _plan(world, rng)
     try:
         return world.starts(rng.choice("ab")).passes(TROUBLED_S).ends_well()
@@ -98,9 +98,47 @@ def _line(world: World, rng: random.Random) -> Trouble:
         line.up, line.trouble = lossy is not None, lossy or 0.0
 
     def end() -> None:
-        line.up, line.trouble = True, 0.0
+        line.mend()
 
     return f"{agent.name}'s {kind} {'is lossy' if lossy else 'is down'}", begin, end
+
+
+def _slow(world: World, rng: random.Random) -> Trouble:
+    """Answers that come just in time, and then none: what was confirmed late is all that stands."""
+    agent, kind = _agent(world, rng), rng.choice(("store", "store", "aws"))
+
+    def begin() -> None:
+        line = getattr(world.leader or agent, kind)
+        line.slow_s = 4.0
+        world.timeline.after(rng.uniform(3.0, 20.0), lambda: setattr(line, "up", False))
+        world.timeline.after(60.0, line.mend)
+
+    return f"the leader's {kind} is slow, then down", begin, lambda: None
+
+
+def _cut_off(world: World, rng: random.Random) -> Trouble:
+    """The live node dies, and about then the leader loses the store, or its lease alone, and AWS answers too late."""
+    cut: list[Agent] = []
+
+    def cut_off() -> None:
+        if leader := world.leader:
+            cut.append(leader)
+            leader.store.up, leader.store.deaf = rng.random() < 0.7, "lease/"
+            leader.aws.trouble, leader.aws.slow_s = rng.choice((0.0, 0.3)), 6.0
+
+    def begin() -> None:
+        world.timeline.after(rng.uniform(0.0, 9.0), cut_off)
+        world.timeline.after(rng.uniform(0.0, 9.0), lambda: world.nodes.becomes(world.live or "a", Shown.SILENT))
+        world.timeline.after(60.0, end)
+
+    def end() -> None:
+        for name in "ab":
+            world.nodes.becomes(name, Shown.ACTIVE)
+        for agent in cut:
+            agent.store.mend()
+            agent.aws.mend()
+
+    return "the live node dies, and the leader is cut off", begin, lambda: None
 
 
 def _everybodys_line(world: World, rng: random.Random) -> Trouble:
@@ -164,6 +202,6 @@ def _hand(world: World, rng: random.Random) -> Trouble:
 
 
 TROUBLES: tuple[Callable[[World, random.Random], Trouble], ...] = (
-    _node, _live_node, _live_node, _flapping, _line, _line, _everybodys_line, _cloud, _killed, _stopped, _paused,
-    _paused, _operator, _hand,
+    _node, _live_node, _live_node, _flapping, _line, _line, _everybodys_line, _slow, _cut_off, _cut_off, _cloud,
+    _killed, _stopped, _paused, _paused, _operator, _hand,
 )  # fmt: skip

@@ -171,6 +171,18 @@ def test_all_agents_start_anew_while_store_and_aws_are_gone(pair: World) -> None
     pair.ends_well()
 
 
+def test_a_store_that_is_restored_from_an_older_backup_takes_no_answer_back(pair: World) -> None:
+    backup = dict(pair.kept.items)
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.passes(60.0)
+    pair.kept.items = backup
+    for agent in pair.agents.values():
+        agent.kill()
+        agent.start()
+    pair.passes(60.0)
+    assert all(agent.answer == ("b", 2) for agent in pair.agents.values())
+
+
 def test_somebody_moves_the_address_by_hand(world: World) -> None:
     world.cloud.move_by_hand("b")
     world.passes(90.0)
@@ -186,6 +198,41 @@ def test_the_target_dies_while_the_switch_runs(world: World) -> None:
     world.passes(90.0)
     assert world.live == "a"
     world.ends_well()
+
+
+def test_the_target_dies_while_the_switch_waits_for_aws(world: World) -> None:
+    world.cloud.fault = Fault.UNREACHABLE
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(20.0)
+    world.nodes.becomes("a", Shown.ACTIVE)
+    world.nodes.becomes("b", Shown.SILENT)
+    world.passes(20.0)
+    world.cloud.fault = None
+    world.passes(60.0)
+    assert (world.live, world.epoch) == ("a", 3), "the next epoch decides"
+    world.ends_well()
+
+
+def test_a_switch_that_the_lease_does_not_outlive_makes_no_call(pair: World) -> None:
+    """The record of the lease can't be written, all else can, and AWS takes each change and does not answer."""
+    leader = pair.agents[leader_of(pair)]
+    leader.store.deaf, leader.aws.slow_s = "lease/", 1000.0
+    pair.passes(5.0)
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.passes(60.0)
+    assert pair.live == "b"
+    pair.ends_well()
+
+
+def test_a_lease_counts_from_before_it_was_asked_for(pair: World) -> None:
+    """Renewals that are answered just in time, then never again; the others see each as soon as it is written."""
+    leader = pair.agents[leader_of(pair)]
+    leader.store.slow_s = 3.9
+    pair.passes(60.0)
+    leader.store.deaf = "lease/"
+    pair.passes(60.0)
+    assert not leader.leads()
+    pair.ends_well()
 
 
 def test_an_operator_promotes_and_holds(world: World) -> None:

@@ -108,7 +108,7 @@ class World:
         self.cloud.fault = None
         for agent in self.agents.values():
             for line in (agent.path, agent.store, agent.aws):
-                line.up, line.trouble = True, 0.0
+                line.mend()
             if agent.process.paused:
                 agent.process.resume()
             if not agent.alive:
