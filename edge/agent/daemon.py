@@ -1,6 +1,6 @@
 """edged: the process. Answers first, and becomes everything else afterwards.
 
-    configuration ─▶ store: the last assignments ─▶ DNS workers answer them ─▶ the rest of the agent (edge.agent.live)
+    configuration ─▶ store: the last assignments ─▶ DNS workers answer them ─▶ the rest (edge.agent.running)
 
 What the rest needs (boto3, aiohttp) takes longer to import than the first answer may take, so it is imported when the
 workers run already. From then on nothing that happens here can delay an answer: the workers are processes of their
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _live(awake: Awake, leaving: threading.Event) -> int:
-    from edge.agent.live import live
+    from edge.agent.running import live
 
     try:
         return asyncio.run(live(awake, leaving))

@@ -11,11 +11,8 @@ Who tells whom:
 import asyncio
 import logging
 import math
-import signal
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -23,29 +20,27 @@ from operator import attrgetter
 from random import Random
 from typing import Any
 
-from edge.agent import answering, answers, build, preflight
-from edge.agent.checks import AGENT, Checks, pause_s
+from edge.agent import answers, build
 from edge.agent.driver import Driver, Surroundings
+from edge.agent.examiner import Examiner
 from edge.agent.forecast import forecast
-from edge.agent.reading import pointing
+from edge.agent.lookout import Lookout
 from edge.agent.sharing import Sharing
 from edge.agent.systemd import notify
+from edge.agent.threads import Threads
 from edge.agent.trails import Trails, trail
 from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.agent.watch import Watch
 from edge.agent.zones import checked, zones
 from edge.config import Config, Service, load
-from edge.control.api import serve_control
 from edge.control.contract import Finding, Forecast, ServiceSnapshot, Snapshot
 from edge.control.metrics import Metrics
-from edge.control.pages import serve_http
 from edge.dns.counters import BUCKETS_S
 from edge.dns.guard import Policy as DnsPolicy
-from edge.errors import CloudError, ConfigError, ControlError, RefusedError, StoreError
+from edge.errors import ConfigError, RefusedError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
-from edge.failover.drift import READINGS
 from edge.failover.model import Assignment, Cause, Lease, Observation, Sight
 from edge.history import Line
 from edge.probes.loop import Prober, observe
@@ -57,15 +52,7 @@ from edge.stores.sqlite import SqliteStore
 from edge.switches.session import Session
 
 TICK_S = 1.0
-CHECK_S = 600.0
-CHECKED_AT_A_TIME = 4
-PATIENCE_S = 20.0  # for one part: `edgectl check` waits for a minute
-VIEWS_S = 30.0  # without AWS only our own answer is read
-DOUBT_S = 5.0  # EC2's describes are old for a second or two (AWS, *Eventual consistency in the EC2 API*)
 WARM_S = 5.0  # credentials that hang must not keep the probes from starting
-ACTING_THREADS = 64  # one a service that switches: nobody waits for another's; threads are made as they are needed
-READING_THREADS = 32
-VIEWING_THREADS = 32  # apart from those that verify, who may wait for long
 HISTORY_LINES = 200
 FIXED = ("agent", "control", "http", "store", "lease", "aws", "dns.listen", "dns.workers")  # a reload can't change them
 SETTLED = frozenset({"committed", "agreed", "conflict"})
@@ -83,11 +70,7 @@ class Live:
         self._config = awake.config
         self._clock = awake.clock
         self._began = awake.clock.monotonic()
-        self._store_threads = ThreadPoolExecutor(1, "store")
-        self._lease_threads = ThreadPoolExecutor(1, "lease")
-        self._disk_threads = ThreadPoolExecutor(1, "disk")
-        self._acting_threads = ThreadPoolExecutor(ACTING_THREADS, "acting")
-        self._reading_threads = ThreadPoolExecutor(READING_THREADS, "reading")
+        self._threads = Threads()
         self.metrics = Metrics(self.snapshot, BUCKETS_S)
         settings = build.aws(awake.config)
         self._session = Session(settings, self.metrics.aws_called) if settings else None
@@ -96,21 +79,26 @@ class Live:
         self._records, self._sharing = self._reached_store(awake.kept)
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
-        self._viewing_threads = ThreadPoolExecutor(VIEWING_THREADS, "viewing")
-        self._views = Views(self._viewing_threads, awake.clock.monotonic, self._assignment, self.metrics.view_agreed)
-        self._trails = Trails(self._reading_threads, self._remarked, self.failed)
-        self._watch = Watch(self._views, self._sides_of, self.failed)
-        self._checks = Checks()
+        self._views = Views(self._threads.viewing, awake.clock.monotonic, self._assignment, self.metrics.view_agreed)
+        present = (lambda: self._config), self._drivers
+        self._lookout = Lookout(*present, self._session, self._views, self._threads.reading)
+        self._trails = Trails(self._threads.reading, self._remarked, self.failed)
+        self._watch = Watch(self._views, self._lookout.sides_of, self.failed)
+        self._examiner = Examiner(
+            *present,
+            records=self._records,
+            session=self._session,
+            views=self._views,
+            clock=awake.clock,
+            threads=self._threads.reading,
+        )
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.crashed = self.handing_over = False
-        self._look_again = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._probing_began = False
-        self._looking = asyncio.Lock()
         self._confirmed_at = self._began
         self._dns_ready = False
         self._reload_ok = True
-        self._credentials_end: float | None = None
 
     def _reached_store(self, kept: SqliteStore | Served) -> tuple[Records, Sharing | None]:
         if isinstance(kept, SqliteStore):
@@ -126,9 +114,9 @@ class Live:
             records,
             self._drivers,
             self._clock.monotonic,
-            lease_thread=self._lease_threads,
-            store_thread=self._store_threads,
-            reading_threads=self._reading_threads,
+            lease_thread=self._threads.lease,
+            store_thread=self._threads.store,
+            reading_threads=self._threads.reading,
         )
         return records, sharing
 
@@ -152,8 +140,8 @@ class Live:
             self._probe_all()
             for act in (self._confirm, self._test_store):
                 self._group.create_task(self._again_and_again(act))
-            self._group.create_task(self._keep_looking())
-            self._group.create_task(self._keep_checking())
+            self._group.create_task(self._lookout.run())
+            self._group.create_task(self._examiner.run())
             if self._sharing:
                 self._group.create_task(self._sharing.run())
 
@@ -178,7 +166,7 @@ class Live:
         if self._session is None:
             return
         loop = asyncio.get_running_loop()
-        warming = loop.run_in_executor(self._acting_threads, self._session.warm)
+        warming = loop.run_in_executor(self._threads.acting, self._session.warm)
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(warming), WARM_S)
 
@@ -196,14 +184,12 @@ class Live:
         else:
             await self._awake.workers.stop()
         await self._written()
-        asking = (self._acting_threads, self._reading_threads, self._viewing_threads, self._lease_threads)
-        for threads in (*asking, self._store_threads, self._disk_threads):
-            threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
         self._awake.kept.close()
 
     async def _written(self) -> None:
         """What was handed to the store's thread is written; a shared one may be out of reach, and is not waited for."""
-        last = [asyncio.wrap_future(each.submit(int)) for each in (self._store_threads, self._disk_threads)]
+        last = [asyncio.wrap_future(each.submit(int)) for each in self._threads.writing()]
         await asyncio.wait(last, timeout=LEAVE_S if self._sharing else None)
 
     def _adopt(self, config: Config, found: Mapping[str, Found]) -> list[Driver]:
@@ -219,7 +205,7 @@ class Live:
                 self._reconfigure(before[service.name], service)
             else:
                 self._begin(service, *found[service.name])
-        self._checks.keep(self._parts())
+        self._examiner.forget_the_gone()
         if self._probing_began:
             self._probe_all()
         if self._sharing:
@@ -266,7 +252,7 @@ class Live:
         return lines
 
     def _around(self) -> Surroundings:
-        threads = (self._store_threads, self._acting_threads, self._reading_threads)
+        threads = (self._threads.store, self._threads.acting, self._threads.reading)
         around = (self._records, self._clock, *threads)
         return Surroundings(*around, self._served, self._told, self.failed, self._views.took_s)
 
@@ -289,7 +275,7 @@ class Live:
         self._probing[name] = self._group.create_task(self._probers[name].run())
 
     async def _stored(self, read: Callable[..., Any], *what: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._store_threads, read, *what)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.store, read, *what)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
@@ -306,7 +292,7 @@ class Live:
         self._lived[service] = assignment
         self._awake.workers.publish(zones(self._config, self._lived))
         if isinstance(self._awake.kept, Served):
-            self._disk_threads.submit(_remember, self._awake.kept, service, assignment)
+            self._threads.disk.submit(_remember, self._awake.kept, service, assignment)
 
     def _told(self, line: Line, cause: Cause | None) -> None:
         if line.kind == "committed" and cause:
@@ -314,7 +300,7 @@ class Live:
         if line.took_s:
             self.metrics.stages(line.service, line.took_s)
         if line.kind in SETTLED:
-            self._look_again.set()
+            self._lookout.look_again()
         self._watched(line)
 
     def _watched(self, line: Line) -> None:
@@ -375,19 +361,6 @@ class Live:
             for driver in troubled:
                 driver.recovered()
 
-    async def _keep_looking(self) -> None:
-        while True:
-            self._look_again.clear()  # before the reading: what happens during it is looked at again
-            await self.look()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._look_again.wait(), self._views_s())
-
-    def _views_s(self) -> float:
-        """What was read once, and is not yet believed, is soon read again."""
-        usual_s = self._config.aws.views_interval_s if self._config.aws else VIEWS_S
-        doubted = any(d.state.drift and d.state.drift.times < READINGS for d in self._drivers.values())
-        return min(usual_s, DOUBT_S) if doubted else usual_s
-
     # --- reload -------------------------------------------------------------------------------------------------------
 
     async def reload(self) -> None:
@@ -435,8 +408,8 @@ class Live:
             dns_ready=self._dns_ready,
             answer_age_s=now - self._confirmed_at,
             reload_ok=self._reload_ok,
-            credentials_end_s=self._credentials_end,
-            findings=self._checks.found(),
+            credentials_end_s=self._lookout.credentials_end_s,
+            findings=self._examiner.found(),
         )
 
     def _store_up(self) -> bool:
@@ -461,7 +434,7 @@ class Live:
         intent = driver.foretold(word)
         configured = next(each for each in self._config.services if each.name == service)
         loop = asyncio.get_running_loop()
-        steps = await loop.run_in_executor(self._reading_threads, driver.foresee, intent)
+        steps = await loop.run_in_executor(self._threads.reading, driver.foresee, intent)
         return replace(forecast(self._config, configured, intent, driver.lines), steps=steps)
 
     def _driver(self, service: str) -> Driver:
@@ -478,98 +451,14 @@ class Live:
         return self._driver(service).follow(epoch)
 
     async def look(self) -> None:
-        async with self._looking:
-            for service in self._config.services:
-                if driver := self._drivers.get(service.name):  # a reload may take one out meanwhile
-                    await self._look_at(service, driver)
-            await self._look_at_credentials()
+        await self._lookout.look()
 
-    async def _look_at(self, service: Service, driver: Driver) -> None:
-        """All views; of AWS's sides the machine is told what they said of the assignment that was live before."""
-        live, ours = driver.live(), {side.name for side in driver.sides}
-        reads = await self._views.look(service.name, self._sides(service))
-        if live and ours and self._drivers.get(service.name) is driver:
-            sides = tuple(pointing(each) for each in reads if each.name in ours)
-            driver.post(ev.SidesRead(live.epoch, sides))
+    async def check(self) -> Sequence[Finding]:
+        await self.look()
+        return await self._examiner.check()
 
     def _assignment(self, service: str) -> Assignment | None:
         return self._drivers[service].live() if service in self._drivers else None
-
-    def _sides_of(self, name: str) -> list[Any]:
-        return next((self._sides(service) for service in self._config.services if service.name == name), [])
-
-    def _sides(self, service: Service) -> list[Any]:
-        return [*answering.views(self._config, service), *self._drivers[service.name].sides]
-
-    async def _look_at_credentials(self) -> None:
-        if self._session is None:
-            return
-        with suppress(CloudError):
-            loop = asyncio.get_running_loop()
-            self._credentials_end = await loop.run_in_executor(self._reading_threads, self._session.credentials_end)
-
-    async def check(self) -> Sequence[Finding]:
-        """Now, all of it; a few services at a time, as the account's rate is shared with the views and the switches."""
-        await self.look()
-        at_a_time = asyncio.Semaphore(CHECKED_AT_A_TIME)
-
-        async def checked(part: str) -> None:
-            async with at_a_time:
-                await self._check(part)
-
-        await asyncio.gather(*map(checked, self._parts()))
-        return self._checks.found()
-
-    def _parts(self) -> list[str]:
-        return [AGENT, *self._drivers]
-
-    async def _keep_checking(self) -> None:
-        """The same, spread over the interval."""
-        first = True
-        while True:
-            parts = self._parts()
-            for part in parts:
-                await asyncio.sleep(pause_s(len(parts), self._check_s(), first=first))
-                if part in self._parts():
-                    await self._check(part)
-            first = False
-
-    def _check_s(self) -> float:
-        return self._config.aws.check_interval_s if self._config.aws else CHECK_S
-
-    async def _check(self, part: str) -> None:
-        questions = self._of_agent() if part == AGENT else self._of_service(self._drivers[part])
-        ask = partial(preflight.asked, part, questions, PATIENCE_S)
-        found = await asyncio.get_running_loop().run_in_executor(self._reading_threads, lambda: list(ask()))
-        if part in self._parts():
-            self._checks.heard(part, found)
-
-    def _of_agent(self) -> list[preflight.Question]:
-        config, session = self._config, self._session
-        questions: list[preflight.Question] = [
-            partial(preflight.disk, config.agent.state_dir),
-            partial(preflight.store, self._records.test),
-            partial(preflight.delegations, config),
-        ]
-        if session is None:
-            return questions
-        lines = [partial(preflight.virtual_interface, session, each) for each in config.path.virtual_interfaces]
-        asked = partial(preflight.credentials, session, self._clock.wall())
-        return [*questions, asked, lambda: preflight.clock(session.ahead_s), *lines]
-
-    def _of_service(self, driver: Driver) -> list[preflight.Question]:
-        name, state, session = driver.service, driver.state, self._session
-        questions: list[preflight.Question] = [
-            partial(preflight.sides, name, self._views.reads(name), state.assignment),
-            partial(preflight.nodes, state, self._clock.monotonic()),
-            partial(preflight.witnesses, state),
-        ]
-        if session is None or self._config.aws is None:
-            return questions
-        identity = self._config.aws.identity
-        questions += [partial(preflight.step, name, each) for each in driver.steps]
-        questions += [partial(preflight.permissions, name, each, session, identity) for each in driver.steps]
-        return questions + [partial(preflight.rehearsal, name, node, driver.rehearse) for node in state.policy.nodes]
 
 
 def _remember(kept: Served, service: str, assignment: Assignment) -> None:
@@ -590,61 +479,3 @@ def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:
         problems += [f"service[{i}].node: {name} is live and can't be taken out; promote another" for name in missing]
     if problems:
         raise ConfigError(problems)
-
-
-async def live(awake: Awake, leaving: threading.Event) -> int:
-    """Runs the agent until SIGTERM, SIGINT or SIGUSR1, or not at all if `leaving` is set by now. Returns the exit
-    status.
-
-    A control socket or metrics port that can't be opened is told, and done without.
-    """
-    agent, http, ended = Live(awake), awake.config.http.listen, asyncio.Event()
-    _on_signals(agent, ended)
-    if leaving.is_set():
-        ended.set()
-    async with AsyncExitStack() as ends:
-        ends.push_async_callback(agent.stop)
-        await agent.begin()
-        for serving in (
-            serve_control(agent, awake.config.control.socket),
-            serve_http(agent, agent.metrics, http.address, http.port),
-        ):
-            try:
-                ends.push_async_callback((await serving).cleanup)
-            except ControlError as error:  # the name is answered, and that comes first
-                log.error("the agent goes on without it: %s", error)  # noqa: TRY400 what matters is the reason
-        running = asyncio.create_task(agent.run())
-        running.add_done_callback(lambda _: ended.set())
-        await ended.wait()
-        notify("STOPPING=1")
-        agent.crashed = running.done()
-        if agent.crashed:
-            log.critical("the agent ends by a fault in this program", exc_info=running.exception())
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-    return 1 if agent.crashed else 0
-
-
-def _on_signals(agent: Live, ended: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[None]] = set()
-
-    def ended_reload(task: asyncio.Task[None]) -> None:
-        reloads.discard(task)
-        fault = None if task.cancelled() else task.exception()
-        if fault:
-            agent.failed(fault)
-
-    def reload() -> None:
-        task = loop.create_task(agent.reload())
-        reloads.add(task)
-        task.add_done_callback(ended_reload)
-
-    def hand_over() -> None:
-        agent.handing_over = True
-        ended.set()
-
-    loop.add_signal_handler(signal.SIGUSR1, hand_over)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)

@@ -1,0 +1,32 @@
+"""Where the agent does what blocks: its event loop never does."""
+
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+
+class Threads:
+    """Threads are made as they are needed.
+
+    store     one, so that writes keep the order in which they were decided
+    lease     one of its own: no other write holds a renewal up
+    disk      one: what is kept beside a shared store
+    acting    one a service that switches: nobody waits for another's
+    reading   verifying and checking, some of which wait for long
+    viewing   views, apart from those who wait for long
+    """
+
+    def __init__(self) -> None:
+        self.store = ThreadPoolExecutor(1, "store")
+        self.lease = ThreadPoolExecutor(1, "lease")
+        self.disk = ThreadPoolExecutor(1, "disk")
+        self.acting = ThreadPoolExecutor(64, "acting")
+        self.reading = ThreadPoolExecutor(32, "reading")
+        self.viewing = ThreadPoolExecutor(32, "viewing")
+
+    def writing(self) -> tuple[Executor, Executor]:
+        """Those whose last work is worth waiting for."""
+        return self.store, self.disk
+
+    def shutdown(self) -> None:
+        """What has begun goes on to its end, unless the process ends before."""
+        for threads in (self.acting, self.reading, self.viewing, self.lease, self.store, self.disk):
+            threads.shutdown(wait=False, cancel_futures=True)
