@@ -101,3 +101,16 @@ def test_a_package_hands_names_on_and_holds_no_program(module: str) -> None:
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     assert not [name for name in SOURCES if name.rsplit(".", 1)[-1] in {"utils", "util", "helpers", "common", "misc"}]
+
+
+def test_who_is_cancelled_ends() -> None:
+    """`asyncio.wait_for` loses a cancellation that meets what it waits for (Python 3.11, bpo-37658): an agent that was
+    told to end by SIGTERM in that moment lived on. `asyncio.timeout` does not.
+    """
+    users = [
+        module
+        for module, path in SOURCES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "asyncio.wait_for"
+    ]
+    assert users == []

@@ -168,7 +168,8 @@ class Live:
         loop = asyncio.get_running_loop()
         warming = loop.run_in_executor(self._threads.acting, self._session.warm)
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(warming), WARM_S)
+            async with asyncio.timeout(WARM_S):
+                await asyncio.shield(warming)
 
     async def stop(self) -> None:
         """After a crash, and where a successor is announced, the workers answer on until its own have taken over."""
@@ -337,7 +338,8 @@ class Live:
     async def _confirm(self) -> None:
         """Whether every worker answers from the newest zone."""
         try:
-            await asyncio.wait_for(self._awake.workers.published(), TICK_S)
+            async with asyncio.timeout(TICK_S):
+                await self._awake.workers.published()
         except TimeoutError:
             self._dns_ready = False
         else:

@@ -46,7 +46,8 @@ class Lookout:
             self._again.clear()  # before the reading: what happens during it is looked at again
             await self.look()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._again.wait(), self._interval_s())
+                async with asyncio.timeout(self._interval_s()):
+                    await self._again.wait()
 
     def look_again(self) -> None:
         """Soon: something has changed."""

@@ -111,7 +111,8 @@ class Sharing:
 
     async def _rest(self, until: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._moved.wait(), until - self._now())
+            async with asyncio.timeout(until - self._now()):
+                await self._moved.wait()
 
     async def _ask(self, asked: Look | Write) -> None:
         """Our clock goes on while the store is asked: a lease that ends meanwhile ends."""
@@ -170,7 +171,8 @@ class Sharing:
             self._read_again.clear()
             await self._read_changed(everything=looks % ALL_EVERY == 0 or self._keeper.lease().held)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._read_again.wait(), self._keeper.timing.often_s)
+                async with asyncio.timeout(self._keeper.timing.often_s):
+                    await self._read_again.wait()
 
     async def _read_changed(self, *, everything: bool) -> None:
         knowing = self._admitted if self._keeper.lease().held else set()

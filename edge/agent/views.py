@@ -117,7 +117,8 @@ class Views:
         if measuring is None or measuring.window.wanted.epoch != epoch:
             return {}
         with suppress(TimeoutError):
-            await asyncio.wait_for(measuring.over.wait(), within_s)
+            async with asyncio.timeout(within_s):
+                await measuring.over.wait()
         return measuring.window.took_s()
 
     # --- what is shown ------------------------------------------------------------------------------------------------
