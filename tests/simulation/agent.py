@@ -14,7 +14,7 @@ from edge.errors import CloudError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease, machine
 from edge.failover.lease import Keeper, Timing
-from edge.failover.model import Assignment, Lease, Policy, Survey
+from edge.failover.model import Assignment, Lease, Policy, Reason, Survey
 from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
 from edge.switches import route53, secondary_ip
@@ -23,7 +23,7 @@ from edge.switches.runner import Pace, Runner
 from tests.failover.laws import Laws
 from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown, observed
 from tests.simulation import far
-from tests.simulation.host import Mutex, Process, Threads
+from tests.simulation.host import Mutex, Process, Threads, acting_for
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -44,6 +44,10 @@ class Watched(Driver):
         process, rng = self.process, self.rng
         way = {"sleep": process.sleep, "now": process.clock, "uniform": rng.uniform}
         return Runner(switches.steps, session, self._journal, self._permit, switches.pace, **way)
+
+    def _permit(self, epoch: int, needed_s: float) -> Reason | None:
+        acting_for(epoch)
+        return super()._permit(epoch, needed_s)
 
     def post(self, event: ev.Event) -> tuple[ev.Effect, ...]:
         before, now = self.state, self._around.clock.monotonic()

@@ -198,6 +198,16 @@ class Process:
         self.loop.close()
 
 
+def acting_for(epoch: int) -> None:
+    """Said in a thread that is about to change AWS."""
+    getcurrent().epoch = epoch
+
+
+def acts_for() -> int:
+    epoch: int = getcurrent().epoch
+    return epoch
+
+
 class Threads(Executor):
     def __init__(self, process: Process, count: int) -> None:
         self._process, self._free = process, count

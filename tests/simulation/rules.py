@@ -4,7 +4,7 @@
 2. served = committed  an agent answers what the store had, never an older epoch, and never nothing once it answered
 3. one leader          no two agents believe at one moment that they lead; only who leads changes AWS, and no other
                        agent has a change on its way then, but one that stands still
-4. intent first        no change of AWS before the store has that its step has begun
+4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest
 5. unknown never moves no switch for a failure opens while the live node has served for long
 6. damped              between automatic switches lies the hold-down, and within an hour the budget
 7. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.failover.vetoes import HOUR_S
 from edge.stores.contract import Value
+from tests.simulation.host import acts_for
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -106,6 +107,7 @@ class Rules:
             return
         self._world.tell(who, method)
         self._holds(self._world.agents[who].leads(), f"{who} calls {method} without the lease")
+        self._holds(acts_for() >= self._opened, f"{who} calls {method} for {acts_for()}, and {self._opened} is open")
         self._holds(self._begun(STEPS[method]), f"{who} calls {method}, and the journal has nothing of it")
         self._calling.append(who)
         try:

@@ -1,13 +1,15 @@
 """Named stories of several agents: the rows of the failure catalogue that are about deciding, and what seeds found."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
 from edge.errors import Fault
 from edge.failover import events as ev
+from edge.failover.model import OnDrift
 from tests.failover.world import Shown
-from tests.simulation.world import World
+from tests.simulation.world import RULES, World
 
 
 @pytest.fixture(autouse=True)
@@ -117,6 +119,20 @@ def test_the_leader_dies_in_the_middle_of_a_switch(pair: World, after_s: float) 
     pair.ends_well()
 
 
+@pytest.mark.parametrize("agents", [1, 2])
+@pytest.mark.parametrize("after_s", [6.3, 6.5, 6.7, 6.9, 7.1, 8.0])
+def test_what_a_leader_left_half_way_is_finished_though_nothing_asks_for_it_any_more(
+    agents: int, after_s: float
+) -> None:
+    """Drift is only told here: it mends nothing."""
+    world = World(agents, policy=replace(RULES, on_drift=OnDrift.ALERT)).starts()
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(after_s)
+    world.agents[leader_of(world)].kill()
+    world.nodes.becomes("a", Shown.ACTIVE)
+    world.ends_well()
+
+
 @pytest.mark.parametrize("after_s", [5.9, 6.3, 6.5, 6.7, 6.9, 7.1, 8.0])
 def test_the_leader_stands_still_in_the_middle_of_a_switch_and_wakes_up(pair: World, after_s: float) -> None:
     pair.nodes.becomes("a", Shown.SILENT)
@@ -211,6 +227,40 @@ def test_the_target_dies_while_the_switch_waits_for_aws(world: World) -> None:
     world.passes(60.0)
     assert (world.live, world.epoch) == ("a", 3), "the next epoch decides"
     world.ends_well()
+
+
+def owing(agents: int, on_drift: OnDrift) -> World:
+    """AWS is out, no fence is required, and the answer has moved all the same."""
+    world = World(agents, policy=replace(RULES, fence_required=False, on_drift=on_drift)).starts()
+    world.cloud.fault = Fault.UNREACHABLE
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(60.0)
+    assert (world.live, world.holders()) == ("b", ("a",))
+    return world
+
+
+@pytest.mark.parametrize("agents", [1, 2])
+def test_a_debt_is_not_paid_for_an_epoch_that_is_over(agents: int) -> None:
+    """AWS takes each change, hardly answers, and the new live node dies."""
+    world = owing(agents, OnDrift.REPAIR)
+    world.nodes.becomes("a", Shown.ACTIVE)
+    for agent in world.agents.values():
+        agent.aws.slow_s = 3.9
+    world.nodes.becomes("b", Shown.SILENT)
+    world.passes(4.0)
+    world.cloud.fault = None
+    world.passes(120.0)
+    assert world.live == "a"
+    world.ends_well()
+
+
+@pytest.mark.parametrize("agents", [1, 2])
+def test_a_debt_outlives_the_leader(agents: int) -> None:
+    world = owing(agents, OnDrift.ALERT)
+    world.agents[leader_of(world)].kill()
+    world.passes(30.0)
+    world.ends_well()
+    assert world.holders() == ("b",)
 
 
 def test_a_switch_that_the_lease_does_not_outlive_makes_no_call(pair: World) -> None:
