@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import OnDrift
+from edge.failover.model import Authority, OnDrift
 from tests.failover.world import Shown
 from tests.simulation.world import RULES, World
 
@@ -60,6 +60,29 @@ def test_the_path_loses_packets(world: World) -> None:
         agent.path.trouble = 0.5
     world.passes(200.0)
     assert world.epoch == 1
+
+
+def test_the_path_flaps(world: World) -> None:
+    for _ in range(20):
+        for up_s, up in ((4.0, False), (6.0, True)):
+            for agent in world.agents.values():
+                agent.path.up = up
+            world.passes(up_s)
+    assert world.epoch == 1
+    world.ends_well()
+
+
+@pytest.mark.parametrize("agents", [1, 2])
+def test_a_cluster_manager_decides_and_two_that_claim_to_be_active_are_held(agents: int) -> None:
+    world = World(agents, policy=replace(RULES, authority=Authority.CLUSTER))
+    world.nodes.becomes("b", Shown.STANDBY)
+    world.starts()
+    world.nodes.becomes("b", Shown.ACTIVE)
+    world.passes(60.0)
+    assert world.epoch == 1
+    world.nodes.becomes("a", Shown.STANDBY)
+    world.passes(60.0)
+    assert (world.live, world.epoch) == ("b", 2)
 
 
 def test_no_node_is_up(world: World) -> None:
@@ -175,6 +198,22 @@ def test_the_store_is_gone_and_nothing_moves(pair: World) -> None:
     assert pair.leader is None
     assert all(agent.answer == ("a", 1) for agent in pair.agents.values())
     pair.ends_well()
+
+
+def test_the_disk_is_full_and_the_live_node_dies() -> None:
+    world = World(1).starts()
+    (agent,) = world.agents.values()
+    agent.store.up = False
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(60.0)
+    assert agent.answer == ("a", 1)
+    reply = agent.hears(ev.Promote("b", "anna", "test"))
+    assert reply
+    assert not reply.accepted
+    agent.store.mend()
+    world.passes(60.0)
+    assert agent.answer == ("b", world.epoch)
+    world.ends_well()
 
 
 def test_all_agents_start_anew_while_store_and_aws_are_gone(pair: World) -> None:
