@@ -21,6 +21,11 @@ from greenlet import getcurrent, greenlet
 T = TypeVar("T")
 Act = Callable[[], None]
 ROUNDING_S = 1e-9
+RESTLESS = 10_000  # rounds of a loop at one moment; a busy one has some twenty
+
+
+class RestlessError(AssertionError):
+    pass
 
 
 class Timeline:
@@ -80,8 +85,11 @@ class Loop(asyncio.BaseEventLoop):
     def turn(self) -> None:
         asyncio._set_running_loop(self)
         try:
-            while self.due():
+            for _ in range(RESTLESS):
+                if not self.due():
+                    return
                 self._run_once()
+            raise RestlessError("a process never rests: each thing that it does at one moment leads to another")
         finally:
             asyncio._set_running_loop(None)
 

@@ -10,6 +10,7 @@ from edge.failover import events as ev
 from edge.failover.model import OnOutage
 from tests.failover.world import Shown
 from tests.simulation.agent import Agent
+from tests.simulation.host import RestlessError
 from tests.simulation.rules import BrokenError
 from tests.simulation.world import RULES, World
 
@@ -30,6 +31,8 @@ def run(seed: int) -> World:
         return world.starts(rng.choice("ab")).passes(TROUBLED_S).ends_well()
     except BrokenError as broken:
         raise BrokenError(f"seed {seed}: {broken}") from None
+    except RestlessError as restless:
+        raise BrokenError(f"seed {seed}: {restless}\n{world.story()}") from None
 
 
 def _plan(world: World, rng: random.Random) -> None:
