@@ -58,6 +58,14 @@ class World:
         self.timeline.run(self.timeline.now + seconds, self._between)
         return self
 
+    def until(self, words: str) -> "World":
+        """Until these words are told, within a minute."""
+        end, before = self.timeline.now + 60.0, len(self.told(words))
+        while len(self.told(words)) == before:
+            assert self.timeline.now < end, f"nobody told of {words!r}\n{self.story()}"
+            self.passes(0.005)
+        return self
+
     def _between(self) -> None:
         turned = [agent.process.turn() for agent in self.agents.values()]
         if any(turned) or self.rules.broken:
@@ -93,7 +101,7 @@ class World:
         self._told.append((self.timeline.now, who, what))
 
     def told(self, words: str) -> list[str]:
-        return [f"{who}: {what}" for _, who, what in self._told if words in what]
+        return [f"{who}: {what}" for _, who, what in self._told if words in f"{who}: {what}"]
 
     def story(self) -> str:
         return "\n".join(f"{at:9.3f} {who:8} {what}" for at, who, what in self._told[-STORY:])
