@@ -55,8 +55,7 @@ class Examiner:
             parts = self._parts()
             for part in parts:
                 await asyncio.sleep(pause_s(len(parts), self._interval_s(), first=first))
-                if part in self._parts():
-                    await self._check(part)
+                await self._check(part)
             first = False
 
     async def check(self) -> tuple[Finding, ...]:
@@ -78,6 +77,9 @@ class Examiner:
         return aws.check_interval_s if aws else CHECK_S
 
     async def _check(self, part: str) -> None:
+        """One that a reload has taken out while it waited for its turn is passed over."""
+        if part not in self._parts():
+            return
         questions = self._of_agent() if part == AGENT else self._of_service(self._drivers[part])
         ask = partial(preflight.asked, part, questions, PATIENCE_S)
         found = await asyncio.get_running_loop().run_in_executor(self._threads, lambda: list(ask()))

@@ -4,6 +4,7 @@ A check is a list of questions, in the order in which one would ask them; each f
 each question takes seconds: those that come too late are not asked any more, which is said.
 """
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ _NO_KEYS = "give the agent credentials: a credential_process (IAM Roles Anywhere
 _CLOCK = "let this host's clock be kept by NTP (chrony, systemd-timesyncd)"
 
 Question = Callable[[], Iterator[Finding]]
+log = logging.getLogger("edge")
 
 
 def asked(service: str, questions: Sequence[Question], within_s: float) -> Iterator[Finding]:
@@ -40,17 +42,33 @@ def asked(service: str, questions: Sequence[Question], within_s: float) -> Itera
             said = f"{len(questions) - i} questions were not asked: those before took {within_s:g} s"
             yield Finding(service, "check", "fail", said, Fault.UNREACHABLE.advice)
             return
+        yield from _answered(service, question)
+
+
+def _answered(service: str, question: Question) -> Iterator[Finding]:
+    """A question that breaks is a finding too: what only looks must not end the agent."""
+    try:
         yield from question()
+    except Exception as error:
+        log.exception("a fault in this program")
+        yield Finding(service, "check", "fail", f"a fault in this program: {error!r}", "the agent's log says where")
 
 
 # --- the agent --------------------------------------------------------------------------------------------------------
 
 
 def disk(state_dir: Path) -> Iterator[Finding]:
-    free = shutil.disk_usage(state_dir).free
+    advice = "a full disk refuses every switch that it can't record: make room"
+    try:
+        free = shutil.disk_usage(state_dir).free
+    except OSError as error:
+        yield Finding(
+            "", "disk", "fail", f"{state_dir}: {error.strerror}", "what the agent keeps has to be there: mount it"
+        )
+        return
     said = f"{free >> 20} MiB free in {state_dir}"
     if free < DISK_WARN_BYTES:
-        yield Finding("", "disk", "warn", said, "a full disk refuses every switch that it can't record: make room")
+        yield Finding("", "disk", "warn", said, advice)
     else:
         yield Finding("", "disk", "ok", said)
 

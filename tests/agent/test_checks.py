@@ -7,21 +7,28 @@ import signal
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from edge.agent import checks, preflight
 from edge.agent.checks import AGENT, Checks
+from edge.agent.driver import Driver
+from edge.agent.examiner import CHECKED_AT_A_TIME, Examiner
 from edge.agent.reading import Read
+from edge.agent.views import Views
 from edge.config import Endpoint, load
 from edge.control.contract import Finding
 from edge.errors import CloudError, Fault, StoreError
 from edge.failover.model import Assignment
+from edge.stores.records import Clock, Records
+from edge.stores.sqlite import SqliteStore
 from edge.switches.contract import Step, View
 from edge.switches.session import Session, Settings
 from tests.agent.forwarder import forwarding
 from tests.agent.site import BOTH, NAME, Site, free_port
+from tests.agent.still import still_driver
 from tests.cloud.emulator import REGION, Emulator, Layout
 from tests.cloud.script import FaultKind
 
@@ -66,6 +73,12 @@ def test_a_full_disk_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert levels(preflight.disk(tmp_path)) == ["ok"]
     monkeypatch.setattr(preflight, "DISK_WARN_BYTES", 1 << 62)
     assert levels(preflight.disk(tmp_path)) == ["warn"]
+
+
+def test_a_state_directory_that_is_gone_is_told(tmp_path: Path) -> None:
+    [(subject, level, said)] = told(preflight.disk(tmp_path / "unmounted"))
+    assert (subject, level) == ("disk", "fail")
+    assert said.endswith("unmounted: No such file or directory")
 
 
 LIVE = Assignment("b", 2)
@@ -127,6 +140,33 @@ def test_questions_that_come_too_late_are_not_asked() -> None:
     [first, rest] = preflight.asked(NAME, [slow, slow, slow], 0.01)
     assert (first.subject, rest.level) == ("slow", "fail")
     assert rest.sentence.startswith("2 questions were not asked")
+
+
+def test_a_question_that_breaks_is_a_finding_and_the_others_are_asked() -> None:
+    def broken() -> Iterator[Finding]:
+        yield Finding("", "first", "ok", "so far")
+        raise KeyError("InstanceId")
+
+    found = list(preflight.asked(NAME, [broken, lambda: preflight.clock(0.0)], 10.0))
+    assert [(each.subject, each.level) for each in found] == [("first", "ok"), ("check", "fail"), ("clock", "ok")]
+    assert "InstanceId" in found[1].sentence
+
+
+async def test_a_service_that_a_reload_takes_out_while_it_waits_for_its_check_is_passed_over(tmp_path: Path) -> None:
+    config, drivers, clock = load(CONFIGS / "demo.toml"), dict[str, Driver](), Clock("boot", time.monotonic, time.time)
+
+    class Reloading(Records):
+        def test(self) -> None:
+            drivers.clear()
+
+    records = Reloading(SqliteStore(tmp_path), clock)
+    with ThreadPoolExecutor(1) as threads:
+        names = [f"{i}.fs.corp.example" for i in range(2 * CHECKED_AT_A_TIME)]
+        drivers.update((name, still_driver(config, name, records, threads)) for name in names)
+        views = Views(threads, clock.monotonic, lambda _: None, lambda *_: None)
+        present = (lambda: config), drivers
+        examiner = Examiner(*present, records=records, session=None, views=views, clock=clock, threads=threads)
+        assert {each.service for each in await examiner.check()} == {""}
 
 
 def test_a_forwarder_that_is_silent_or_finds_another_zone_is_told(cloud: Emulator, tmp_path: Path) -> None:
