@@ -89,6 +89,7 @@ class Sharing:
     def look_again(self) -> None:
         """There are drivers that know nothing of the store and of the lease yet."""
         self._admitted &= self._drivers.keys()
+        self._found = {service: version for service, version in self._found.items() if service in self._drivers}
         self._read_again.set()
 
     # --- the lease --------------------------------------------------------------------------------------------------

@@ -1,17 +1,32 @@
 """Two real agents on one store: one leads, the other serves what it commits, and takes over when it should."""
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from edge.agent.driver import Driver
+from edge.agent.sharing import Sharing
+from edge.config import load
 from edge.dns.ask import NotAnsweredError, ask
+from edge.failover.lease import Keeper, Record, Timing, Write
+from edge.failover.model import Assignment, Cause, Intent
+from edge.stores.leases import Leases
+from edge.stores.records import Clock, Records
+from edge.stores.sqlite import SqliteStore
 from tests.agent.pair import LEASE_S, Pair
 from tests.agent.site import ADDRESS, NAME, Site
+from tests.agent.still import still_driver
 from tests.agent.test_agent import sample
 from tests.cloud.emulator import Emulator
+
+CONFIGS = Path(__file__).parents[2] / "config"
+HOURS = Timing(duration_s=40_000.0, renew_s=20_000.0)
+PATIENCE_S = 20.0
 
 
 @pytest.fixture
@@ -174,3 +189,35 @@ def test_a_service_that_a_reload_brings_is_led_and_followed(pair: Pair) -> None:
     pair.one.terminate()
     pair.one.crash("a")
     pair.two.until("both moved", lambda: {pair.two.answer(), pair.two.answer(name=HOME)} == {(ADDRESS["b"],)})
+
+
+async def test_a_service_that_a_reload_takes_out_and_another_brings_back_is_read_at_the_next_look(
+    tmp_path: Path,
+) -> None:
+    """Looks are hours apart here, so what is read was asked for by the reload."""
+    config, clock = load(CONFIGS / "demo.toml"), Clock("boot", time.monotonic, time.time)
+    store = SqliteStore(tmp_path)
+    records, leases, keeper = Records(store, clock, "edge-2"), Leases(store), Keeper("edge-2", "two", HOURS)
+    leases.write(Write(0.0, Record(1, "edge-1", "one", HOURS.duration_s), 0))
+    intent = Intent(1, "a", None, Cause.BOOTSTRAP, "edge", "a test")
+    records.write_intent(NAME, intent)
+    records.commit(NAME, intent)
+    with ThreadPoolExecutor(1) as own, ThreadPoolExecutor(1) as threads:
+        drivers = {NAME: still_driver(config, NAME, records, threads)}
+        each = {"lease_thread": own, "store_thread": threads, "reading_threads": threads}
+        sharing = Sharing(keeper, leases, records, drivers, clock.monotonic, **each)
+        running = asyncio.create_task(sharing.run())
+        await followed(drivers[NAME])
+        del drivers[NAME]
+        sharing.look_again()
+        drivers[NAME] = still_driver(config, NAME, records, threads)
+        sharing.look_again()
+        await followed(drivers[NAME])
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def followed(driver: Driver) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while driver.live() != Assignment("a", 1):  # noqa: ASYNC110 what is waited for sets no event
+            await asyncio.sleep(0.01)
