@@ -62,10 +62,11 @@ class Trail:
     def _theirs(self, side: str, said: Mapping[str, Any]) -> bool:
         about = json.dumps(said.get("requestParameters"))
         named = any(subject in about for subject in self._subjects[side])
-        return named and OURS not in said.get("userAgent", "") and "errorCode" not in said
+        return named and OURS not in (said.get("userAgent") or "") and "errorCode" not in said
 
 
 def _sentence(event: Mapping[str, Any], said: Mapping[str, Any]) -> str:
-    who = said.get("userIdentity", {}).get("arn") or event.get("Username") or "somebody"
+    who = (said.get("userIdentity") or {}).get("arn") or event.get("Username") or "somebody"
     at = event["EventTime"].astimezone(UTC)
-    return f"CloudTrail: {who} called {event['EventName']} at {at:%Y-%m-%d %H:%M:%S} UTC from {said['sourceIPAddress']}"
+    where = said.get("sourceIPAddress") or "an address that it does not tell"
+    return f"CloudTrail: {who} called {event['EventName']} at {at:%Y-%m-%d %H:%M:%S} UTC from {where}"

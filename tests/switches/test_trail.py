@@ -1,5 +1,8 @@
 """CloudTrail names who changed what a service's sides read, each in its Region, and nobody else."""
 
+import json
+from datetime import UTC, datetime
+
 import pytest
 
 from edge.errors import CloudError, Fault
@@ -57,3 +60,20 @@ def test_a_permission_that_is_missing_is_told_as_such(site: Site) -> None:
     with pytest.raises(CloudError) as caught:
         asked.since(LONG_AGO)
     assert caught.value.fault is Fault.DENIED
+
+
+@pytest.mark.parametrize(
+    ("said", "who", "where"),
+    [
+        ({"userAgent": None, "userIdentity": None}, "somebody", "an address that it does not tell"),
+        ({"userIdentity": {"arn": "arn:x"}, "sourceIPAddress": "ec2.amazonaws.com"}, "arn:x", "ec2.amazonaws.com"),
+    ],
+)
+def test_an_event_that_tells_little_is_told_as_far_as_it_goes(
+    site: Site, monkeypatch: pytest.MonkeyPatch, said: dict[str, object], who: str, where: str
+) -> None:
+    event = {"EventId": "one", "EventName": "ReplaceRoute", "EventTime": datetime.fromtimestamp(0.0, UTC)}
+    whole = json.dumps({"requestParameters": {"routeTableId": "rtb-1"}, **said})
+    monkeypatch.setattr(site.session, "call", lambda _: {"Events": [{**event, "CloudTrailEvent": whole}]})
+    [deed, *_] = Trail(site.session, {"route_table": ("rtb-1",)}).since(LONG_AGO)
+    assert deed.sentence == f"CloudTrail: {who} called ReplaceRoute at 1970-01-01 00:00:00 UTC from {where}"
