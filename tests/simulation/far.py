@@ -23,6 +23,7 @@ STALE_S = 2.0  # a describe is as old as that at most
 class Line:
     """A way to something. `trouble`: the share of what is sent that is lost, comes late or is answered too late.
     `slow_s`: how much longer than usual each answer takes at most. `deaf`: of what is asked, what begins so is lost.
+    `lost`: something was lost at random before.
     """
 
     rng: random.Random
@@ -30,8 +31,10 @@ class Line:
     trouble: float = 0.0
     slow_s: float = 0.0
     deaf: str = "nothing"
+    lost: bool = False
 
     def mend(self) -> None:
+        self.lost = self.lost or self.trouble > 0
         self.up, self.trouble, self.slow_s, self.deaf = True, 0.0, 0.0, "nothing"
 
     def fate(self, what: str = "") -> tuple[float | None, float | None]:

@@ -5,7 +5,8 @@
 3. one leader          no two agents believe at one moment that they lead; only who leads changes AWS, and no other
                        agent has a change on its way then, but one that stands still
 4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest
-5. unknown never moves no switch for a failure opens while the live node has served for long
+5. unknown never moves no switch for a failure opens while the live node has served for long, but where
+                       its path loses at random
 6. damped              between automatic switches lies the hold-down, and within an hour the budget
 7. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
 """
@@ -72,13 +73,16 @@ class Rules:
         if value["cause"] not in DAMPED:
             return
         live = self.committed[max(self.committed)]
-        self._holds(
-            any(self._world.nodes.failed_within(node, TELLING_S) for node in {live, *value["outgoing"]}),
-            f"epoch {value['epoch']} leaves {live}, which serves",
-        )
+        failed = any(self._world.nodes.failed_within(node, TELLING_S) for node in {live, *value["outgoing"]})
+        self._holds(failed or self._deceived(), f"epoch {value['epoch']} leaves {live}, which serves")
         apart_s = self._world.policy.hold_down_s * 0.9
         recent = [at for at, _ in self._moved if at > self._world.timeline.now - apart_s]
         self._holds(not recent, f"epoch {value['epoch']} was opened within the hold-down")
+
+    def _deceived(self) -> bool:
+        """Loss at random that has just begun may look like a dead node (docs/design.md, "When a node is down")."""
+        leader = self._world.leader
+        return leader is not None and (leader.path.trouble > 0 or leader.path.lost)
 
     def _committed(self, before: int, value: Value) -> None:
         epoch, node, now = value["epoch"], value["node"], self._world.timeline.now

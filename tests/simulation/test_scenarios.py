@@ -68,11 +68,17 @@ def test_everybodys_path_is_down(world: World) -> None:
     world.ends_well()
 
 
-def test_the_path_loses_packets(world: World) -> None:
+@pytest.mark.parametrize("agents", [1, 2])
+def test_the_path_has_always_lost_packets_and_nothing_moves_but_by_hand(agents: int) -> None:
+    world = World(agents)
     for agent in world.agents.values():
-        agent.path.trouble = 0.5
-    world.passes(200.0)
+        agent.path.trouble = 0.3
+    world.starts().passes(200.0)
     assert world.epoch == 1
+    assert world.leader
+    assert world.leader.hears(ev.Promote("b", "anna", "test", force=True))
+    world.passes(30.0)
+    assert world.live == "b"
 
 
 def test_the_path_flaps(world: World) -> None:
