@@ -71,7 +71,7 @@ class Records:
         self._store = store
         self._clock = clock
         self._sharer = sharer
-        self._one = threading.Lock()
+        self._one, self._tested = threading.Lock(), threading.Lock()
         self._told = 0
         self._met: dict[tuple[str, float], float] = {}
         self._test = f"test/{sharer or 'store'}"
@@ -161,9 +161,10 @@ class Records:
                 self._store.compare_and_set(last.key, {**last.value, "state": state}, last.version)
 
     def test(self) -> None:
-        """Write something that nobody reads: whether the store can be written at all."""
-        item = self._store.read(self._test)
-        self._store.compare_and_set(self._test, self._clock.moment(), item.version if item else 0)
+        """Write something that nobody reads: whether the store can be written at all. Several may ask at one time."""
+        with self._tested:
+            item = self._store.read(self._test)
+            self._store.compare_and_set(self._test, self._clock.moment(), item.version if item else 0)
 
     def save_override(self, service: str, said: Override | None) -> None:
         key = f"override/{service}"

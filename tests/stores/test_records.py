@@ -285,6 +285,22 @@ def test_a_step_journalled_while_its_switch_is_closed_loses_nothing(store: Store
     assert records.load(FILES).opened is None
 
 
+def test_several_who_test_the_store_at_one_time_do_not_meet(store: Store, time: Time) -> None:
+    """Two people's checks: the one's version was the other's conflict, and told as a store that can't be written."""
+    slow = SlowStore(store)
+    records = Records(slow, time.clock())
+    with ThreadPoolExecutor(1) as other:
+        tested: list[Future[None]] = []
+
+        def test() -> None:
+            tested.append(other.submit(records.test))
+            wait(tested, timeout=0.3)  # time enough to get between, where it can
+
+        slow.between = test
+        records.test()
+        tested[0].result()
+
+
 # --- moments --------------------------------------------------------------------------------------------------------
 
 
