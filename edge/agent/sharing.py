@@ -27,6 +27,7 @@ from edge.stores.records import Records
 
 ALL_EVERY = 16  # looks: an operator's hold, for example, shows at a follower within four renewals
 BEAT_S = 0.05  # until the last call of who yields has ended
+_OWN = ("lease", "assignments")  # what is read of the store that is no one service's
 log = logging.getLogger("edge")
 
 
@@ -68,8 +69,9 @@ class Sharing:
 
     @property
     def trouble(self) -> str | None:
-        """Why the store can't be used, as far as the last look at it tells."""
-        return next(iter(self._trouble.values()), None)
+        """Why the store can't be used, as far as the last look at it tells. What a reload took out is of no matter."""
+        present = {*_OWN, *self._drivers}
+        return next((said for what, said in list(self._trouble.items()) if what in present), None)
 
     async def run(self) -> None:
         """Until it is cancelled."""

@@ -217,6 +217,25 @@ async def test_a_service_that_a_reload_takes_out_and_another_brings_back_is_read
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_a_service_that_is_taken_out_is_no_trouble_of_the_store_any_more(tmp_path: Path) -> None:
+    config, clock = load(CONFIGS / "demo.toml"), Clock("boot", time.monotonic, time.time)
+    store = SqliteStore(tmp_path)
+    records, leases, keeper = Records(store, clock, "edge-2"), Leases(store), Keeper("edge-2", "two", HOURS)
+    records.write_intent(NAME, Intent(1, "z", None, Cause.BOOTSTRAP, "edge", "a test"))
+    with ThreadPoolExecutor(1) as own, ThreadPoolExecutor(1) as threads:
+        drivers = {NAME: still_driver(config, NAME, records, threads)}
+        each = {"lease_thread": own, "store_thread": threads, "reading_threads": threads}
+        sharing = Sharing(keeper, leases, records, drivers, clock.monotonic, **each)
+        running = asyncio.create_task(sharing.run())
+        async with asyncio.timeout(PATIENCE_S):
+            while sharing.trouble != "it has node z, which this agent's file lacks":  # noqa: ASYNC110 it sets no event
+                await asyncio.sleep(0.01)
+        del drivers[NAME]
+        assert sharing.trouble is None
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def followed(driver: Driver) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while driver.live() != Assignment("a", 1):  # noqa: ASYNC110 what is waited for sets no event
