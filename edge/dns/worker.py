@@ -110,7 +110,9 @@ class Worker:
 
     def _leave(self) -> None:
         for port in self._udp:
-            if port.socket.fileno() not in self._shared:
+            if port.socket.fileno() in self._shared:
+                port.let_go()
+            else:
                 _withdraw(port.socket)
                 port.close()
         for listener in self._listeners:

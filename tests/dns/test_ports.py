@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import monotonic
@@ -21,6 +22,7 @@ from edge.dns.server import Workers
 from edge.dns.wildcard import ask_where_sent
 from edge.dns.worker import _withdraw
 from edge.errors import ConfigError
+from tests.dns.desks import A_QUERY
 from tests.dns.samples import FILES, ZONE, packet
 from tests.dns.test_server import (
     LOOPBACK,
@@ -40,6 +42,7 @@ from tests.dns.test_server import (
     until,
 )
 
+MANY = 200  # more than a turn answers; a receive buffer of Linux' default size has room for some more
 UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM
 
 
@@ -101,6 +104,33 @@ async def test_what_is_asked_between_two_agents_waits_in_the_passed_socket(tmp_p
         with asking(port) as between:
             async with running(tmp_path, port, passed=[Passed(each.name, each.socket.dup()) for each in passed]):
                 assert len(await asyncio.to_thread(between.recv, 512)) > 0
+
+
+async def test_what_a_worker_has_taken_from_a_passed_socket_it_answers_before_it_ends(tmp_path: Path) -> None:
+    port = free_port()
+    with manager(port) as passed, passed[0].socket.dup() as next_reader, asking(port) as asker:
+        async with running(tmp_path, port, passed=passed) as workers:
+            assert len(await asyncio.to_thread(asker.recv, 512)) > 0
+            pid = pids(workers)[0]
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.to_thread(os.waitid, os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+            for _ in range(MANY):
+                asker.send(A_QUERY)
+            workers._roll.retire_all()
+            workers._members[0].channel.shutdown(socket.SHUT_WR)  # what it reads when its controller is gone
+            os.kill(pid, signal.SIGCONT)
+        assert count_waiting(asker) + count_waiting(next_reader) == MANY
+
+
+def count_waiting(udp: socket.socket) -> int:
+    udp.setblocking(False)
+    return len(list(iter(partial(_received, udp), b"")))
+
+
+def _received(udp: socket.socket) -> bytes:
+    with suppress(BlockingIOError):
+        return udp.recv(512)
+    return b""
 
 
 async def test_what_is_not_passed_is_bound(tmp_path: Path) -> None:
