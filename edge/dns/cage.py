@@ -131,6 +131,7 @@ def _allowed() -> Iterator[tuple[str, tuple[_Comparison, ...]]]:
         yield name, (_Comparison(2, MASKED, PROT_EXEC, 0),)
     yield "ioctl", (_Comparison(1, EQUAL, termios.FIONBIO),)
     yield "write", (_Comparison(0, EQUAL, 2),)  # a traceback
+    yield "sched_setscheduler", (_Comparison(0, EQUAL, 0), _Comparison(1, EQUAL, os.SCHED_OTHER))  # to step back
     yield "tgkill", (_Comparison(0, EQUAL, os.getpid()),)  # abort(3)
 
 

@@ -6,7 +6,7 @@
 Beside a controller that is busy the urgent one answers at once, where a patient one waits for milliseconds, whatever
 its nice value. But who is urgent in a flood could keep the controller's probes from their pace; and it is woken for
 each packet, where a patient one finds several, which at full speed saves a third of its time. The controller decides:
-a worker has no business with its own priority.
+a worker has no business with its own priority, but that it steps back when there is no controller any more.
 """
 
 import logging

@@ -89,6 +89,8 @@ class Worker:
                 self._newest = document
             self._orphaned = True
             self._selector.unregister(self._channel)
+            with suppress(OSError):  # who would say so in a flood is gone, and the next one has to start beside it
+                os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
     def _nibble(self) -> None:
         """Follows the newest order, once the one that was begun holds: orders in a hurry don't keep each other off."""

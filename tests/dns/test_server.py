@@ -386,6 +386,16 @@ async def test_detached_workers_answer_on(tmp_path: Path) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+async def test_a_worker_in_a_hurry_steps_back_when_its_controller_is_gone(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    async with running(tmp_path, free_port()) as workers:
+        (pid,) = pids(workers)
+        await until(lambda: os.sched_getscheduler(pid) == os.SCHED_RR)
+        workers._members[0].channel.shutdown(socket.SHUT_WR)
+        await until(lambda: os.sched_getscheduler(pid) == os.SCHED_OTHER)
+
+
 async def test_stopped_workers_are_gone_and_so_is_their_port(tmp_path: Path) -> None:
     port = free_port()
     async with running(tmp_path, port, count=2) as workers:
