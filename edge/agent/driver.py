@@ -1,7 +1,8 @@
 """The shell around one service's machine: posts events to it, performs its effects, and posts what came of them.
 
-Everything here runs on the event loop; what blocks runs in two kinds of threads: one for the store, so that its
-writes keep their order, and some for AWS. The machine is stepped nowhere else.
+Everything here runs on the event loop; what blocks runs in three kinds of threads: one for the store, so that its
+writes keep their order, one for the history, for which no switch waits, and some for AWS. The machine is stepped
+nowhere else.
 """
 
 import asyncio
@@ -44,6 +45,7 @@ class Surroundings:
     records: Records
     clock: Clock
     store_threads: Executor
+    telling_threads: Executor
     acting_threads: Executor
     reading_threads: Executor
     served: Callable[[str, Assignment], None]
@@ -306,7 +308,7 @@ class Driver:
             return  # the history is the leader's; what the others see is in their logs
         try:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._around.store_threads, self._around.records.tell, line)
+            await loop.run_in_executor(self._around.telling_threads, self._around.records.tell, line)
         except StoreError as error:
             log.warning("%s: a line of history is lost to the store: %s", self.service, error)
 

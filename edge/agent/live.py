@@ -246,14 +246,20 @@ class Live:
         if self._sharing:
             return ()
         try:
-            lines: Sequence[Line] = await self._stored(self._records.history, [service], HISTORY_LINES)
+            lines = await self._kept_lines([service], HISTORY_LINES)
         except StoreError as error:
             log.warning("%s: its history can't be read: %s", service, error)
             return ()
         return lines
 
+    async def _kept_lines(self, names: Sequence[str], limit: int) -> Sequence[Line]:
+        """With all that was told before."""
+        loop = asyncio.get_running_loop()
+        lines: Sequence[Line] = await loop.run_in_executor(self._threads.telling, self._records.history, names, limit)
+        return lines
+
     def _around(self) -> Surroundings:
-        threads = (self._threads.store, self._threads.acting, self._threads.reading)
+        threads = (self._threads.store, self._threads.telling, self._threads.acting, self._threads.reading)
         around = (self._records, self._clock, *threads)
         return Surroundings(*around, self._served, self._told, self.failed, self._views.took_s)
 
@@ -446,8 +452,7 @@ class Live:
 
     async def history(self, service: str | None, limit: int) -> Sequence[Line]:
         names = [self._driver(service).service] if service else list(self._drivers)
-        lines: Sequence[Line] = await self._stored(self._records.history, names, limit)
-        return lines
+        return await self._kept_lines(names, limit)
 
     def follow(self, service: str, epoch: int) -> AsyncIterator[Line]:
         return self._driver(service).follow(epoch)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from dataclasses import replace
 
 from edge.agent import build
 from edge.agent.driver import Driver, Surroundings
@@ -17,9 +18,12 @@ def _fault(fault: BaseException) -> None:
     raise fault
 
 
-def still_driver(config: Config, name: str, records: Records, threads: Executor) -> Driver:
-    """The configuration's first service, under this name."""
-    policy = build.policy(config, config.services[0].model_copy(update={"name": name}))
+def still_driver(
+    config: Config, name: str, records: Records, threads: Executor, telling: Executor | None = None
+) -> Driver:
+    """The configuration's first service, under this name, and without a switch."""
+    named = build.policy(config, config.services[0].model_copy(update={"name": name}))
+    policy = replace(named, stages=frozenset())
     quiet = (lambda *_: None, lambda *_: None, _fault, _nobody)
-    around = Surroundings(records, records._clock, threads, threads, threads, *quiet)
+    around = Surroundings(records, records._clock, threads, telling or threads, threads, threads, *quiet)
     return Driver(policy, None, build.NO_SWITCHES, around)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,10 @@ from edge.agent.driver import Driver
 from edge.agent.sharing import Sharing
 from edge.config import load
 from edge.dns.ask import NotAnsweredError, ask
-from edge.failover.lease import Keeper, Record, Timing, Write
+from edge.failover.events import Promote
+from edge.failover.lease import Keeper, Record, Timing, Write, sole
 from edge.failover.model import Assignment, Cause, Intent
+from edge.history import Line
 from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
 from edge.stores.sqlite import SqliteStore
@@ -234,6 +237,25 @@ async def test_a_service_that_is_taken_out_is_no_trouble_of_the_store_any_more(t
         assert sharing.trouble is None
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_line_of_history_that_hangs_holds_up_no_commit(tmp_path: Path) -> None:
+    config, clock, over = load(CONFIGS / "demo.toml"), Clock("boot", time.monotonic, time.time), threading.Event()
+
+    class Hanging(Records):
+        def tell(self, line: Line) -> None:
+            over.wait(2 * PATIENCE_S)
+
+    records = Hanging(SqliteStore(tmp_path), clock)
+    with ThreadPoolExecutor(1) as threads, ThreadPoolExecutor(1) as telling:
+        driver = still_driver(config, NAME, records, threads, telling)
+        driver.start(records.load(NAME), sole("edge-1"), ())
+        await driver.say(Promote("a", "kim", "a test", force=True))
+        try:
+            await followed(driver)
+        finally:
+            over.set()
+            await driver.stop()
 
 
 async def followed(driver: Driver) -> None:

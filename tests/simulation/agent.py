@@ -105,6 +105,7 @@ class Agent:
             records=records,
             clock=clock,
             store_threads=threads,
+            telling_threads=Threads(process, 1),
             acting_threads=Threads(process, 8),
             reading_threads=Threads(process, 8),
             served=self._served,
