@@ -357,16 +357,20 @@ def is_usual(answer: Answer) -> bool:
 
 
 def prepared(site: Site, question: bytes) -> Table:
-    """One question in each usual form. Nothing where the answer is silence or might have to be cut."""
+    """One question in each usual form. Nothing where the answer is silence, is not usual or might have to be cut."""
     forms = _forms(site, question)
     return {key: ready for keys, ready in zip(_keys(question), forms, strict=False) for key in keys}
 
 
-def rehearse(site: Site) -> None:
-    """Says all that there is to say: what raises here would raise in a worker."""
-    for name in site.names():
-        for qtype in READY_QTYPES:
-            respond(site, NO_FLAGS + usual(name, qtype), ANYBODY)
+def rehearse(site: Site, questions: Iterable[bytes]) -> None:
+    """What raises here would raise in a worker."""
+    for question in questions:
+        respond(site, NO_FLAGS + question, ANYBODY)
+
+
+def everything(site: Site) -> Iterator[bytes]:
+    """The questions about all that is there."""
+    return (usual(name, qtype) for name in site.names() for qtype in READY_QTYPES)
 
 
 @lru_cache(KEYS_REMEMBERED)
@@ -376,9 +380,9 @@ def _keys(question: bytes) -> tuple[tuple[bytes, ...], ...]:
 
 
 def _forms(site: Site, question: bytes) -> list[Ready]:
-    """None for what is silent or might have to be cut."""
+    """None for what is silent, not there any more, or might have to be cut."""
     answer = respond(site, NO_FLAGS + question, ANYBODY)
-    if isinstance(answer, Silence) or not _always_fits(site, answer):
+    if isinstance(answer, Silence) or not is_usual(answer) or not _always_fits(site, answer):
         return []
     return [_ready(answer, opt) for opt in READY_OPTS]
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from time import monotonic_ns, time
 
 from edge.dns.answer import (
+    NO_FLAGS,
     Answer,
     Asker,
     Ready,
@@ -69,6 +70,7 @@ class Desk:
         self._told = False
         self._limiter = Limiter(order.policy.rates)
         self._policy: Policy | None = None
+        self._seen = set[bytes]()
         self.look_at_clock()
         self.follow(order)
 
@@ -79,17 +81,20 @@ class Desk:
     def adopting(self, order: Order) -> Iterator[None]:
         """In bites, between which packets are answered from the order before; the last one is the swap.
 
-        What a switch changes is ready by then, all else when it is first asked for: most of it never is.
+        What a switch changes is ready by then, and what was asked for before; all else when it is first asked for: most
+        of it never is.
         """
         site, table = (yield from Site.in_bites(order.zones, order.policy)), dict[bytes, Ready]()
         yield
-        for question in moving(order.zones):
+        questions = {*moving(order.zones), *self._seen}
+        for question in questions:
             table.update(prepared(site, question))
             yield
+        self._seen = {question for question in questions if NO_FLAGS[4:] + question in table}
         self._swap(order, site, table)
 
     def _swap(self, order: Order, site: Site, table: Table) -> None:
-        self._site, self._table, self._jar, self._seen = site, table, site.jar, set[bytes]()
+        self._site, self._table, self._jar = site, table, site.jar
         if order.policy != self._policy:
             self._obey(order.policy)
         self.tally.swapped(order.sequence, monotonic_ns())

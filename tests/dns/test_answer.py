@@ -19,6 +19,7 @@ from edge.dns.answer import (
     Silence,
     Table,
     cookie_bytes,
+    everything,
     is_usual,
     lookup,
     lookup_without,
@@ -43,8 +44,7 @@ SITE = Site([ZONE], OPEN)
 
 def ready_answers(at: Site) -> Table:
     """All that questions can bring into a worker's table."""
-    questions = (usual(name, qtype) for name in at.names() for qtype in READY_QTYPES)
-    return {key: ready for each in questions for key, ready in prepared(at, each).items()}
+    return {key: ready for each in everything(at) for key, ready in prepared(at, each).items()}
 
 
 TABLE = ready_answers(SITE)
@@ -484,7 +484,7 @@ def test_usual_is_what_is_there_to_be_asked_again(data: bytes, expected: bool) -
 def test_what_could_not_be_said_is_found_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bytes] = []
     monkeypatch.setattr("edge.dns.answer.respond", lambda _site, data, _asker: asked.append(data[12:]))
-    rehearse(SITE)
+    rehearse(SITE, everything(SITE))
     assert set(asked) == {usual(name, qtype) for name in SITE.names() for qtype in READY_QTYPES}
 
 

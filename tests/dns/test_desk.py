@@ -6,7 +6,7 @@ import pytest
 from dnslib import DNSRecord
 
 from edge.dns import desk as desk_module
-from edge.dns.answer import lookup
+from edge.dns.answer import NO_FLAGS, lookup
 from edge.dns.counters import Tally, drop_slot, total
 from edge.dns.desk import ASK, FIRST, READY, Desk
 from edge.dns.guard import Deny, Policy
@@ -14,7 +14,7 @@ from edge.dns.message import Drop, Qtype, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Rates
 from tests.dns.desks import A_QUERY, HOME, LOCAL, SECRET, SOA_QUERY, desk, dropped
-from tests.dns.samples import FILES, ZONE, opt, option, packet
+from tests.dns.samples import FILES, HOST, ZONE, opt, option, packet
 
 MOVED = replace(ZONE, services=(replace(FILES, addresses=("10.0.2.10",), node="b", epoch=13),))
 
@@ -226,7 +226,12 @@ def test_what_is_not_there_is_never_kept() -> None:
 
 def test_a_question_is_prepared_once_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[bytes] = []
-    monkeypatch.setattr(desk_module, "prepared", lambda _, question: done.append(question) or {})
+
+    def prepared(_: object, question: bytes) -> dict[bytes, None]:
+        done.append(question)
+        return {NO_FLAGS[4:] + question: None}
+
+    monkeypatch.setattr(desk_module, "prepared", prepared)
     at = desk()
     done.clear()
     answers(at, SOA_QUERY, 3, HOME)
@@ -234,6 +239,19 @@ def test_a_question_is_prepared_once_an_order(monkeypatch: pytest.MonkeyPatch) -
     at.follow(Order(2, (ZONE,), LOCAL))
     answers(at, SOA_QUERY, 3, HOME)
     assert done.count(done[0]) == 2
+
+
+def test_what_was_asked_for_is_ready_in_the_next_order_while_it_is_there() -> None:
+    """A flood from one network uses up its budget: who asks from there is answered only from what is ready."""
+    at = desk(FRUGAL)
+    host = packet("host.fs.corp.example", Qtype.A)
+    at.follow(Order(2, (replace(ZONE, records=(HOST,)),), FRUGAL))
+    for data in (host, SOA_QUERY):
+        assert at.answer(data, HOME, Transport.TCP) is not None
+    answers(at, NOBODY, 10)
+    at.follow(Order(3, (ZONE,), FRUGAL))
+    assert answers(at, SOA_QUERY, 1) != [None]
+    assert answers(at, host, 1) == [None]
 
 
 def test_an_order_with_the_same_policy_remembers_who_asked() -> None:
