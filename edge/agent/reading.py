@@ -1,5 +1,6 @@
 """One view as it was read, and what it says of the assignment."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,6 +8,8 @@ from edge.control.contract import ViewSnapshot
 from edge.errors import Fault, WorldError
 from edge.failover.model import Assignment, Pointing
 from edge.switches.contract import Side, View
+
+log = logging.getLogger("edge")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,9 @@ def read(side: Side, clock: Callable[[], float]) -> Read:
         view = side.view()
     except WorldError as error:
         return Read(side.name, clock(), None, str(error), getattr(error, "fault", None))
+    except Exception as error:
+        log.exception("a fault in this program, in reading %s", side.name)
+        return Read(side.name, clock(), None, f"a fault in this program: {error!r}", Fault.IMPOSSIBLE)
     return Read(side.name, clock(), view)
 
 

@@ -55,6 +55,9 @@ class Isolate(Step):
         groups = _groups(interface)
         if set(groups) == set(self._settings.quarantine):
             return []
+        if _isolated(interface, self._settings.quarantine) and _tagged(interface):
+            # A person has let themselves in since: the tag has what was there before.
+            return [_swap(interface, self._settings.quarantine)]
         return [_tag(interface), _swap(interface, self._settings.quarantine)]
 
     def check(self) -> str:
@@ -92,17 +95,26 @@ class Rejoin(Step):
     def plan(self, intent: Intent) -> Plan:
         interface = interfaces.there(self._session, self._settings.interfaces, intent.node)
         said = _said(intent.node, interface)
-        if set(_groups(interface)) != set(self._settings.quarantine):
+        if not _isolated(interface, self._settings.quarantine):
             return Plan(said)
         return Plan(said, (_swap(interface, _kept(intent.node, interface)),))
+
+
+def _isolated(interface: Mapping[str, Any], quarantine: tuple[str, ...]) -> bool:
+    """Also where a person has added a group since, to look at the node."""
+    return set(quarantine) <= set(_groups(interface))
 
 
 def _groups(interface: Mapping[str, Any]) -> list[str]:
     return sorted(group["GroupId"] for group in interface["Groups"])
 
 
+def _tagged(interface: Mapping[str, Any]) -> str:
+    return next((tag["Value"] for tag in interface.get("TagSet", ()) if tag["Key"] == TAG), "")
+
+
 def _kept(node: str, interface: Mapping[str, Any]) -> tuple[str, ...]:
-    kept = next((tag["Value"] for tag in interface.get("TagSet", ()) if tag["Key"] == TAG), "")
+    kept = _tagged(interface)
     if not kept:
         message = f"{_said(node, interface)}, and no tag {TAG} says which it had before: give it its own groups"
         raise CloudError(interfaces.DESCRIBE, Fault.IMPOSSIBLE, message)

@@ -178,3 +178,16 @@ def test_a_line_of_the_log_is_json_with_what_was_told() -> None:
     record.line = Line("files", 0.0, "committed", "files moved", 3, "edge", None)
     said = json.loads(JsonFormatter().format(record))
     assert (said["message"], said["kind"], said["epoch"], said["who"]) == ("files moved", "committed", 3, "edge")
+
+
+def test_a_view_that_we_get_wrong_is_one_that_could_not_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    class Wrong:
+        name = "elastic_ip"
+
+        def view(self) -> View:
+            raise IndexError("a mistake of ours")
+
+    found = reading.read(Wrong(), lambda: 1.0)
+    assert (found.view, found.trouble) == (None, "a fault in this program: IndexError('a mistake of ours')")
+    assert reading.agrees(found, Assignment("b", 2)) is None
+    assert caplog.messages == ["a fault in this program, in reading elastic_ip"]

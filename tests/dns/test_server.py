@@ -223,7 +223,9 @@ async def test_orders_in_a_hurry_need_no_question_to_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that come while another is prepared: the newest of them holds in the end, on a port that nobody asks."""
-    monkeypatch.setattr(server, "_checked", lambda order: order)  # which takes as long as the worker, and so paces it
+    monkeypatch.setattr(
+        server, "_checked", lambda order, **_: order
+    )  # which takes as long as the worker, and so paces it
     async with running(tmp_path, free_port()) as workers:
         for serial in range(2, 30):
             workers.publish(replace(MOVED, serial=serial))

@@ -34,6 +34,18 @@ def test_a_node_that_is_isolated_is_left_alone(site: Site) -> None:
     assert site.mutations() == [TAG, SET_GROUPS]
 
 
+def test_a_group_that_a_person_has_added_since_is_no_way_out(site: Site) -> None:
+    """Neither when the node is left again, where the tag would lose what it had, nor as the target: it is isolated."""
+    settings, own, debug = site.quarantine(), site.groups("a"), site.group("debug")
+    site.run_step(Isolate(site.session, settings))
+    for node in ("b", "a"):
+        eni, groups = site.interfaces["a"], [*settings.quarantine, debug]
+        site.hands.ec2.modify_network_interface_attribute(NetworkInterfaceId=eni, Groups=groups)
+        step = (Rejoin if node == "a" else Isolate)(site.session, settings)
+        assert site.run_step(step, epoch=2, node=node).fault is None
+        assert site.groups("a") == (own if node == "a" else set(settings.quarantine))
+
+
 def test_the_groups_come_back_with_the_next_switch_to_the_node(site: Site) -> None:
     """By an agent that knows nothing of the first switch: what was there before lies on the interface."""
     settings, own = site.quarantine(), site.groups("a")
