@@ -156,9 +156,7 @@ class Desk:
         reply = self._carefully(packet, asker, refuse if verdict is Verdict.REFUSE else respond)
         if isinstance(reply, Silence):
             return self._silent(reply.reason)
-        if is_usual(reply) and reply.told not in self._seen:
-            self._seen.add(reply.told)
-            self._table.update(prepared(self._site, reply.told))
+        self._learn(reply)
         if reply.truncated:
             self.tally.happened(Event.TRUNCATED)
         if reply.rcode is Rcode.BADCOOKIE:
@@ -167,6 +165,11 @@ class Desk:
             return self._paced(reply.wire, reply, host)
         self._slots[reply.slot + transport] += 1
         return reply.wire
+
+    def _learn(self, reply: Answer) -> None:
+        if is_usual(reply) and reply.told not in self._seen:
+            self._seen.add(reply.told)
+            self._table.update(prepared(self._site, reply.told))
 
     def _carefully(self, packet: bytes, asker: Asker, way: Callable[[Site, bytes, Asker], Reply]) -> Reply:
         try:

@@ -8,8 +8,8 @@ import pytest
 from edge.dns import desk
 from edge.dns.answer import Ready
 from edge.dns.desk import Desk
-from tests.conformance.wire import BrokenError, query
-from tests.conformance.zone import CHILD_HOST, FILES
+from tests.conformance.wire import BrokenError, T, query
+from tests.conformance.zone import APEX, CHILD_HOST, FILES
 from tests.fuzz import campaign
 from tests.fuzz.campaign import WARM_UP_ROUNDS, Bounds, fuzz
 from tests.fuzz.port import PortTarget
@@ -44,6 +44,14 @@ def test_a_ready_answer_that_differs_is_seen(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(Ready, "answer", lambda _, packet: b"\0\0" + packet[2:])
     with pytest.raises(BrokenError, match="careful"):
         Target().packet(query(FILES))
+
+
+def test_a_learnt_answer_that_differs_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    target, question = Target(), query(APEX, T.SOA)
+    target.packet(question)
+    monkeypatch.setattr(Ready, "answer", lambda _, packet: b"\0\0" + packet[2:])
+    with pytest.raises(BrokenError, match="careful"):
+        target.packet(question)
 
 
 def test_an_exception_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
