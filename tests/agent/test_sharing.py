@@ -72,6 +72,13 @@ def test_a_follower_takes_no_word_and_names_the_leader(pair: Pair) -> None:
     assert pair.store.read(f"override/{NAME}") is None
 
 
+def test_the_check_tries_the_shared_store(pair: Pair) -> None:
+    for site in (pair.one, pair.two):
+        [found] = [line for line in site.edgectl("check").stdout.splitlines() if " store " in line]
+        assert found.startswith("ok ")
+        assert "it was written and read back" in found
+
+
 def test_a_word_outlives_the_leader_that_took_it(pair: Pair) -> None:
     assert pair.one.edgectl("hold", "--reason", "router work").returncode == 0
     pair.one.terminate()

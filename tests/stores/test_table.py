@@ -14,7 +14,7 @@ from edge.stores.table import create, template
 
 @pytest.fixture
 def name() -> str:
-    return f"edge-{uuid4().hex}"
+    return f"lent-{uuid4().hex}"
 
 
 def test_it_is_made_once_and_can_be_used_at_once(calls: Calls, name: str) -> None:

@@ -182,8 +182,8 @@ def batch(call: Asked) -> dict[str, frozenset[str]]:
 
 
 def test_every_call_of_this_run_is_allowed(all_calls: AllCalls) -> None:
-    refused = {(call.api, resource) for call, resource in judged(all_calls.calls) if not allowing(call, resource)}
-    assert not refused
+    refused = [(call, resource) for call, resource in judged(all_calls.calls) if not allowing(call, resource)]
+    assert not {(call.api, resource, str(context(call))) for call, resource in refused}
 
 
 def judged(calls: Iterable[Asked]) -> Iterator[tuple[Asked, str]]:
