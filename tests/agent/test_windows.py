@@ -14,7 +14,7 @@ from edge.agent.reading import Read
 from edge.agent.views import RATION_S, RATIONED, Views
 from edge.agent.watch import Watch
 from edge.agent.windows import Window, said
-from edge.errors import StoreError
+from edge.errors import Fault, StoreError
 from edge.failover.model import Assignment
 from edge.switches.contract import View
 from tests.agent.site import ADDRESS, NAME, PATIENCE_S
@@ -184,13 +184,26 @@ async def test_who_is_late_is_waited_for_only_as_long_as_is_said(threads: Thread
     await bench.watch.stop()
 
 
-async def test_a_fault_in_a_side_is_told_and_ends_the_watch(threads: ThreadPoolExecutor) -> None:
+async def test_a_fault_in_a_side_is_a_reading_without_a_view_and_the_watch_goes_on(threads: ThreadPoolExecutor) -> None:
     class Faulty(Turned):
         def view(self) -> View:
+            super().view()
             raise ZeroDivisionError
 
-    bench = Bench(threads, Faulty("route53"))
+    side = Faulty("route53")
+    bench = Bench(threads, side)
     bench.watch.opened(NAME, B8)
+    await bench.until(lambda: len(side.reads) > 1)
+    await bench.watch.stop()
+    assert [each.fault for each in bench.views.reads(NAME)] == [Fault.IMPOSSIBLE]
+    assert bench.faults == []
+
+
+async def test_a_fault_in_the_watch_is_told_and_ends_it(threads: ThreadPoolExecutor) -> None:
+    bench = Bench(threads, Turned("agent", "b", 8))
+    bench.measured = None  # type: ignore[assignment]  # to measure raises TypeError
+    bench.watch.opened(NAME, B8)
+    bench.commits()
     await bench.until(lambda: bool(bench.faults))
     assert isinstance(bench.faults[0], ExceptionGroup)
 

@@ -30,16 +30,19 @@ ROUND = 1_000
 STREAM_PACKETS = 12
 TCP_SHARE = 0.25
 PORT_SHARE = 0.2
-WARM_UP_ROUNDS = 20  # until caches are full and the allocator has its arenas
 SMALL = 200  # caches that are full soon: what comes later is a leak, and their turnover is tried too
-SAMPLES_MIN = 4  # of memory, one each so many rounds: a leak of 100 bytes a packet is then 7 MB
+SAMPLE_ROUNDS = 20  # a sample of memory each so many
+SAMPLES_MIN = 4  # the least: a leak of 100 bytes a packet is then 4 MB
 HANG_S = 60.0  # a packet takes some 0.1 ms
 LOOK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Of one process, or of all of them. `memory`: resident KiB of each, after warming up, halfway and at the end."""
+    """Of one process, or of all of them. `memory`: resident KiB of each, a quarter of the way, halfway and at the end.
+
+    Until the first of them the caches fill and the allocator takes its arenas.
+    """
 
     packets: int
     over_port: int
@@ -138,9 +141,10 @@ class Campaign:
         began_s, resident_kib = monotonic(), list[int]()
         while len(resident_kib) < SAMPLES_MIN or bounds.leave(began_s, self._packets):
             self._round(*next(self._targets))
-            if self._streams % WARM_UP_ROUNDS == 0:
+            if self._streams % SAMPLE_ROUNDS == 0:
                 resident_kib.append(_resident_kib())
-        memory = (resident_kib[0], resident_kib[len(resident_kib) // 2], _resident_kib())
+        quarter, half = resident_kib[len(resident_kib) // 4], resident_kib[len(resident_kib) // 2]
+        memory = (quarter, half, _resident_kib())
         return Figures(self._packets, self._over_port, self._streams, monotonic() - began_s, (memory,))
 
     def _round(self, target: Target, port: PortTarget) -> None:
