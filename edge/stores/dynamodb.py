@@ -117,9 +117,9 @@ class DynamoStore:
             row = self._row(item.key)
         except StoreError:
             raise StoreError(f"{self._table}: whether {item.key} was written is not known: {error}") from error
-        if row and row["token"]["S"] == token:
+        if row and _token_of(row) == token:
             return
-        if (int(row["version"]["N"]) if row else 0) == version:
+        if (item_of(row).version if row else 0) == version:
             raise StoreError(f"{self._table}: {item.key} is not written yet: {error}") from error
         raise StoreConflictError(f"{item.key} is no longer at version {version}") from error
 
@@ -143,7 +143,7 @@ class DynamoStore:
         row = self._row(SCHEMA_KEY)
         if row is None:
             self._claim()
-        elif json.loads(row["value"]["S"]) != {"schema": SCHEMA}:
+        elif item_of(row).value != {"schema": SCHEMA}:
             raise StoreSchemaError(
                 f"the table {self._table} has {row['value']['S']}, this version knows schema {SCHEMA}: run the version "
                 "that wrote it on every agent, or name another table in store.table"
@@ -182,7 +182,26 @@ def _key(key: str) -> dict[str, Any]:
 
 def item_of(row: Mapping[str, Any]) -> Item:
     """Raises StoreSchemaError."""
+    with _understood(_name_of(row)):
+        value = json.loads(row["value"]["S"])
+        if not isinstance(value, dict):
+            raise TypeError(f"its value is {value!r}")
+        return Item(f"{row['kind']['S']}/{row['name']['S']}", int(row["version"]["N"]), value)
+
+
+def _token_of(row: Mapping[str, Any]) -> str:
+    with _understood(_name_of(row)):
+        return str(row["token"]["S"])
+
+
+def _name_of(row: Mapping[str, Any]) -> str:
+    """Its key, for people."""
+    return "/".join(str(part) for name, _ in KEYS for part in row.get(name, {"": "?"}).values())
+
+
+@contextmanager
+def _understood(name: str) -> Iterator[None]:
     try:
-        return Item(f"{row['kind']['S']}/{row['name']['S']}", int(row["version"]["N"]), json.loads(row["value"]["S"]))
-    except (KeyError, ValueError) as error:
-        raise StoreSchemaError(f"an item of the store can't be understood ({error!r}): restore a backup") from error
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreSchemaError(f"{name} in the store can't be understood ({error!r}): restore a backup") from error

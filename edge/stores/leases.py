@@ -6,16 +6,24 @@
 | agent/NAME   | an agent's own word, written again and again: whether its path is up  |
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 
 from edge.errors import StoreSchemaError
 from edge.failover.lease import Record, Word, Write
-from edge.stores.contract import Store
+from edge.stores.contract import Item, Store, Value
 
 LEADER = "lease/leader"
 AGENTS = "agent/"
 _MOST = 100
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "term": int,
+    "holder": str,
+    "by": str,
+    "duration_s": (int, float),
+    "released": bool,
+}
 
 
 class Leases:
@@ -29,10 +37,8 @@ class Leases:
         item = self._store.read(LEADER)
         if item is None:
             return None, 0
-        try:
-            return Record(**item.value), item.version
-        except TypeError as error:
-            raise StoreSchemaError(f"{LEADER} can't be understood ({error}): run one version on all agents") from error
+        with _understood(LEADER):
+            return _record(item.value), item.version
 
     def write(self, write: Write) -> None:
         """Raises StoreConflictError where another version is there."""
@@ -45,5 +51,25 @@ class Leases:
 
     def heard(self) -> Mapping[str, Word]:
         """What each agent said last."""
-        items = self._store.scan(AGENTS, _MOST)
-        return {item.key.removeprefix(AGENTS): Word(item.version, bool(item.value["path_up"])) for item in items}
+        return {item.key.removeprefix(AGENTS): _word(item) for item in self._store.scan(AGENTS, _MOST)}
+
+
+@contextmanager
+def _understood(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreSchemaError(f"{key} can't be understood ({error!r}): run one version on all agents") from error
+
+
+def _record(value: Value) -> Record:
+    found = Record(**value)
+    wrong = [name for name, kind in _KINDS.items() if not isinstance(value.get(name, False), kind)]
+    if wrong:
+        raise ValueError(f"{wrong[0]} is {value[wrong[0]]!r}")
+    return found
+
+
+def _word(item: Item) -> Word:
+    with _understood(item.key):
+        return Word(item.version, bool(item.value["path_up"]))

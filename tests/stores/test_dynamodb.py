@@ -168,10 +168,43 @@ def test_a_table_that_is_not_there_is_refused_with_what_to_do(calls: Calls) -> N
         DynamoStore(calls, "edge-none").read(KEY)
 
 
-def test_an_item_that_is_none_of_ours_is_damage(store: DynamoStore, calls: Calls) -> None:
-    row = {"kind": {"S": "intent"}, "name": {"S": "files"}, "version": {"N": "1"}, "value": {"S": "{"}}
+NAMED = {"kind": {"S": "intent"}, "name": {"S": "files"}}
+SHAPES = {
+    "no JSON": {"version": {"N": "1"}, "value": {"S": "{"}},
+    "no object": {"version": {"N": "1"}, "value": {"S": "[]"}},
+    "no version": {"value": {"S": "{}"}},
+    "no number": {"version": {"S": "1"}, "value": {"S": "{}"}},
+    "no value": {"version": {"N": "1"}, "token": {"S": "theirs"}},
+    "a map": {"version": {"N": "1"}, "token": {"S": "theirs"}, "value": {"M": {}}},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_item_that_is_none_of_ours_is_damage(store: DynamoStore, calls: Calls, shape: str) -> None:
+    calls("put_item", TableName=store._table, Item={**NAMED, **SHAPES[shape]})
+    for read in (lambda: store.read(KEY), lambda: store.scan("intent/", 9)):
+        with pytest.raises(StoreSchemaError, match="intent/files in the store can't be understood"):
+            read()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_read_back_in_another_shape_is_neither_ours_nor_lost(
+    store: DynamoStore, calls: Calls, line: Line, shape: str
+) -> None:
+    def overwritten(_send: Send) -> Mapping[str, Any]:
+        calls("put_item", TableName=store._table, Item={**NAMED, **SHAPES[shape]})
+        raise unanswered()
+
+    line.ways["put_item"] = [overwritten]
+    with pytest.raises(StoreSchemaError, match="intent/files in the store can't be understood"):
+        store.compare_and_set(KEY, {"n": 1}, 0)
+
+
+def test_a_schema_of_another_shape_is_damage(line: Line, calls: Calls) -> None:
+    store = dynamodb_store(line)
+    row = {"kind": {"S": "schema"}, "name": {"S": "edge"}, "version": {"N": "1"}, "value": {"N": "1"}}
     calls("put_item", TableName=store._table, Item=row)
-    with pytest.raises(StoreSchemaError, match="can't be understood"):
+    with pytest.raises(StoreSchemaError, match="schema/edge in the store can't be understood"):
         store.read(KEY)
 
 
