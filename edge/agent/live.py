@@ -116,7 +116,7 @@ class Live:
             self._clock.monotonic,
             lease_thread=self._threads.lease,
             store_thread=self._threads.store,
-            reading_threads=self._threads.reading,
+            reading_threads=self._threads.sharing,
         )
         return records, sharing
 

@@ -8,6 +8,7 @@ class Threads:
 
     store     one, so that writes keep the order in which they were decided
     lease     one of its own: no other write holds a renewal up
+    sharing   two: what the others commit, and what the agents say of themselves
     telling   one: the history, which may be late and holds up no write of a switch
     disk      one: what is kept beside a shared store
     acting    one a service that switches: nobody waits for another's
@@ -18,6 +19,7 @@ class Threads:
     def __init__(self) -> None:
         self.store = ThreadPoolExecutor(1, "store")
         self.lease = ThreadPoolExecutor(1, "lease")
+        self.sharing = ThreadPoolExecutor(2, "sharing")
         self.telling = ThreadPoolExecutor(1, "telling")
         self.disk = ThreadPoolExecutor(1, "disk")
         self.acting = ThreadPoolExecutor(64, "acting")
@@ -30,5 +32,5 @@ class Threads:
 
     def shutdown(self) -> None:
         """What has begun goes on to its end, unless the process ends before."""
-        for threads in (self.acting, self.reading, self.viewing, self.lease, *self.writing()):
+        for threads in (self.acting, self.reading, self.viewing, self.sharing, self.lease, *self.writing()):
             threads.shutdown(wait=False, cancel_futures=True)

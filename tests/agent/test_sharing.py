@@ -7,19 +7,24 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from edge.agent.driver import Driver
+from edge.agent.live import Live
 from edge.agent.sharing import Sharing
+from edge.agent.wake import Awake
 from edge.config import load
 from edge.dns.ask import NotAnsweredError, ask
+from edge.dns.server import Workers
 from edge.failover.events import Promote
 from edge.failover.lease import Keeper, Record, Timing, Write, sole
 from edge.failover.model import Assignment, Cause, Intent
 from edge.history import Line
 from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
+from edge.stores.served import Served
 from edge.stores.sqlite import SqliteStore
 from tests.agent.pair import LEASE_S, Pair
 from tests.agent.site import ADDRESS, NAME, Site
@@ -263,6 +268,25 @@ async def test_a_line_of_history_that_hangs_holds_up_no_commit(tmp_path: Path) -
         finally:
             over.set()
             await driver.stop()
+
+
+async def test_an_agents_word_waits_for_no_verifying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Leases, "say", lambda *_, **__: said.append(True))
+    said, over = list[bool](), threading.Event()
+    config = load(CONFIGS / "two-agents.toml")
+    kept, clock, nobody = Served(tmp_path), Clock("boot", time.monotonic, time.time), cast("Workers", None)
+    live = Live(Awake(config, CONFIGS / "two-agents.toml", clock, kept, {}, nobody))
+    assert live._sharing is not None
+    busy = live._around().reading_threads  # in which the stage verify runs
+    taken = [busy.submit(over.wait, 2 * PATIENCE_S) for _ in range(100)]
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await live._sharing._word()
+        assert said
+        assert not any(each.done() for each in taken)
+    finally:
+        over.set()
+        kept.close()
 
 
 async def followed(driver: Driver) -> None:
