@@ -57,6 +57,7 @@ class Sharing:
         self._peers: Mapping[str, Peer] = {}
         self._moved = asyncio.Event()
         self._read_again = asyncio.Event()
+        self._asking: asyncio.Future[Callable[[Keeper, float], Keeper]] | None = None
         self._reign = 0  # counts the times that the lease became ours
         self._admitted: set[str] = set()
         self._found: dict[str, int | None] = {}
@@ -81,10 +82,14 @@ class Sharing:
             group.create_task(self._speak())
 
     async def leave(self, within_s: float) -> None:
-        """Give the lease back, if that can be done in time: another agent then leads at once. After `run` ended."""
+        """Give the lease back, if that can be done in time: another agent then leads at once. After `run` ended.
+
+        What was on its way to the store by then may be a claim.
+        """
         self._face(leaving=True)
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
+                await self._hear()
                 while self._keeper.standing is not Standing.FOLLOWING:
                     await self._turn()
 
@@ -118,14 +123,20 @@ class Sharing:
                 await self._moved.wait()
 
     async def _ask(self, asked: Look | Write) -> None:
+        loop, sent_at = asyncio.get_running_loop(), self._now()
+        self._asking = loop.run_in_executor(self._lease_thread, self._put, asked, sent_at)
+        await self._hear()
+
+    async def _hear(self) -> None:
         """Our clock goes on while the store is asked: a lease that ends meanwhile ends."""
-        sent_at = self._now()
-        asking = asyncio.get_running_loop().run_in_executor(self._lease_thread, self._put, asked, sent_at)
-        while not asking.done():
+        if self._asking is None:
+            return
+        while not self._asking.done():
             left_s = self._keeper.deadline - self._now()
-            await asyncio.wait([asking], timeout=None if left_s == math.inf else max(left_s, 0.0))
+            await asyncio.wait([self._asking], timeout=None if left_s == math.inf else max(left_s, 0.0))
             self._set(lease.passed(self._keeper, self._now()))
-        heard = asking.result()
+        asked, self._asking = self._asking, None
+        heard = asked.result()
         self._heard_at = self._heard_at if "lease" in self._trouble else self._now()
         self._set(lease.passed(heard(self._keeper, self._now()), self._now()))
 
@@ -235,6 +246,8 @@ class Sharing:
 
     async def _word(self) -> None:
         path_up = self._path_up()
+        if path_up:  # whatever the store says
+            self._face(fit=True)
         loop = asyncio.get_running_loop()
         try:
             words = await loop.run_in_executor(self._reading_threads, self._spoken, path_up)

@@ -5,6 +5,7 @@ another one lead.
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from edge.agent.driver import Driver
 from edge.agent.sharing import Sharing
 from edge.errors import StoreError
 from edge.failover import events as ev
-from edge.failover.lease import Keeper, Timing
+from edge.failover.lease import Keeper, Timing, Write
 from edge.failover.model import Assignment, State
 from edge.stores.leases import LEADER, Leases
 from edge.stores.records import Clock, Records
@@ -178,6 +179,58 @@ async def test_it_is_given_back_when_the_last_call_has_ended_and_not_before(stor
         one.driver.busy = False
         await one.shell.leave(PATIENCE_S)
         assert holder(store) == ("one", True)
+
+
+async def test_an_agent_whose_path_is_up_again_may_lead_whatever_the_store_says(store: Frail) -> None:
+    async with Agent("one", store) as one:
+        await until(lambda: one.driver.leads)
+        async with Agent("two", store) as two:
+            one.driver.state = seen(silent=True)
+            await until(lambda: two.driver.leads)
+            assert not one.shell._keeper.fit
+            store.gone = True
+            one.driver.state = seen(silent=False)
+            await until(lambda: one.shell._keeper.fit)
+
+
+async def test_a_claim_that_is_on_its_way_when_the_agent_stops_is_given_back(store: Frail) -> None:
+    sent, arriving = threading.Event(), threading.Event()
+
+    class Slow(Leases):
+        def write(self, write: Write) -> None:
+            sent.set()
+            arriving.wait(PATIENCE_S)
+            super().write(write)
+
+    one = Agent("one", store, Timing(duration_s=1e6, renew_s=0.1))
+    one.shell._leases = Slow(store)
+    async with one:
+        await until(sent.is_set)
+        await one.stops()
+        leaving = asyncio.create_task(one.shell.leave(PATIENCE_S))
+        await asyncio.sleep(0)
+        arriving.set()
+        await leaving
+        assert holder(store) == ("one", True)
+        assert not one.driver.leads
+
+
+async def test_a_claim_that_does_not_arrive_in_time_holds_up_no_stop(store: Frail) -> None:
+    sent, arriving = threading.Event(), threading.Event()
+
+    class Hanging(Leases):
+        def write(self, write: Write) -> None:
+            sent.set()
+            arriving.wait(PATIENCE_S)
+
+    one = Agent("one", store)
+    one.shell._leases = Hanging(store)
+    async with one:
+        await until(sent.is_set)
+        await one.stops()
+        await one.shell.leave(0.1)
+        assert not arriving.is_set()
+        arriving.set()
 
 
 async def test_a_store_that_is_gone_ends_it_by_our_own_clock_and_is_told(store: Frail) -> None:
