@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
+from edge.agent.build import policy
 from edge.config import (
     Answer,
     Config,
@@ -1192,3 +1193,122 @@ def test_the_budget_counts_the_lease_where_agents_share_a_store(read: Read) -> N
     assert lead.arithmetic == "only where the leader dies too: lease duration 15s + a look 750ms = 15.75s"
     alone = read(changed())
     assert "lead" not in {term.name for term in failover_budget(alone.services[0], alone)}
+
+
+# --- vantages ---------------------------------------------------------------------------------------------------------
+
+
+def watched(vantage: str, role: str = "candidate") -> str:
+    shared = ("[aws]", f"{SHARED}[vantage]\n{vantage}\n[aws]")
+    return changed(shared, ('name = "edge-1"', f'name = "edge-1"\nrole = "{role}"'))
+
+
+@pytest.mark.parametrize(
+    ("vantage", "needed"),
+    [
+        ('agents = ["edge-1"]', 1),
+        ('agents = ["edge-1", "edge-2"]', 2),
+        ('agents = ["edge-1", "edge-2"]\nwitnesses = ["edge-3"]', 2),
+        ('agents = ["edge-1", "edge-2"]\nwitnesses = ["edge-3", "edge-4"]', 3),
+        ('agents = ["edge-1", "edge-2"]\nquorum = 1', 1),
+    ],
+)
+def test_the_quorum_is_a_majority_of_those_that_are_listed(read: Read, vantage: str, needed: int) -> None:
+    config = read(watched(vantage))
+    assert config.vantage.needed == needed
+    built = policy(config, config.services[0])
+    assert (built.vantage, built.quorum, built.report_s) == ("edge-1", needed, 15.0)
+    assert {built.vantage, *built.peers} == set(config.vantage.names)
+
+
+def test_a_single_agent_decides_alone(read: Read) -> None:
+    config = read(RIGHT)
+    built = policy(config, config.services[0])
+    assert (built.peers, built.quorum) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    ("vantage", "role", "beginning"),
+    [
+        ('agents = ["edge-1"]\nquorum = 2', "candidate", "vantage.quorum: 2 of 1 vantages can never agree; at most 1"),
+        ('agents = ["edge-1"]\nquorum = 0', "candidate", "vantage.quorum: found 0; it should be"),
+        ('witnesses = ["edge-1"]', "witness", "vantage.agents: missing: nobody could lead"),
+        ('agents = ["edge-2"]', "candidate", 'agent.name: "edge-1" is not among the vantages (edge-2)'),
+        ('agents = ["edge-1", "edge-2"]', "witness", 'agent.role: "witness" has to be listed as one'),
+        (
+            'agents = ["edge-2"]\nwitnesses = ["edge-1"]',
+            "candidate",
+            'agent.role: "candidate", and vantage.witnesses has',
+        ),
+        (
+            'agents = ["edge-1", "edge-1"]',
+            "candidate",
+            'vantage.agents: "edge-1" is listed twice: an agent has one vote',
+        ),
+        ('agents = ["edge-1"]', "leader", 'agent.role: found "leader"; known here: candidate, witness'),
+        ('agents = ["edge 1"]', "candidate", 'vantage.agents[0]: found "edge 1"; not in its form'),
+    ],
+)
+def test_vantages_that_can_not_work(problems: Problems, vantage: str, role: str, beginning: str) -> None:
+    (problem,) = problems(watched(vantage, role))
+    assert problem.startswith(beginning)
+
+
+def test_an_agent_is_an_agent_or_a_witness(problems: Problems) -> None:
+    told = problems(watched('agents = ["edge-1", "edge-2"]\nwitnesses = ["edge-1"]'))
+    assert 'vantage.witnesses: "edge-1" is listed twice: an agent has one vote' in told
+
+
+@pytest.mark.parametrize(
+    ("changes", "beginning"),
+    [
+        (('name = "edge-1"', 'name = "edge-1"\nrole = "witness"'), 'agent.role: "witness" never leads, and a store of'),
+        (("[aws]", '[vantage]\nagents = ["edge-1"]\n[aws]'), "vantage: is for agents that share a store of kind"),
+    ],
+)
+def test_vantages_share_a_store(problems: Problems, changes: tuple[str, str], beginning: str) -> None:
+    (problem,) = problems(changed(changes))
+    assert problem.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("vantage", "cautioned"),
+    [
+        ("", ["vantage: the agents share a store and no list"]),
+        ('agents = ["edge-1", "edge-2"]', ["vantage.quorum: 2 of 2: while one of them is down"]),
+        ('agents = ["edge-1", "edge-2"]\nquorum = 1', ["vantage.quorum: 1 of 2: less than a majority"]),
+        ('agents = ["edge-1", "edge-2", "edge-3"]\nquorum = 3', ["vantage.quorum: 3 of 3: while one of them is down"]),
+        ('agents = ["edge-1", "edge-2"]\nwitnesses = ["edge-3"]', []),
+        ('agents = ["edge-1"]\nwitnesses = ["edge-2", "edge-3"]', ['vantage.agents: only "edge-1" may lead']),
+    ],
+)
+def test_what_a_list_of_vantages_means_is_said(read: Read, vantage: str, cautioned: list[str]) -> None:
+    told = list(cautions(read(watched(vantage))))
+    assert len(told) == len(cautioned)
+    assert all(said.startswith(beginning) for said, beginning in zip(told, cautioned, strict=True))
+
+
+def test_of_two_that_have_to_agree_the_way_out_is_said(read: Read) -> None:
+    (told,) = cautions(read(watched('agents = ["edge-1", "edge-2"]')))
+    assert "nothing fails over by itself" in told
+    assert 'a role "witness" in the VPC' in told
+    assert told.endswith("or quorum = 1 lets the one that is left decide")
+
+
+def test_a_peer_that_is_no_vantage_is_told(read: Read) -> None:
+    peer = '[[peer]]\nname = "edge-9"\ndns = "10.10.0.59:53"\n'
+    text = watched('agents = ["edge-1", "edge-2"]\nwitnesses = ["edge-3"]').replace(
+        "[[service]]", f"{peer}[[service]]", 1
+    )
+    assert list(cautions(read(text))) == [
+        'peer[0].name: "edge-9" is not among the vantages: what it sees does not count'
+    ]
+
+
+def test_the_budget_counts_the_others_reports(read: Read) -> None:
+    config = read(watched('agents = ["edge-1", "edge-2"]'))
+    (agree,) = [term for term in failover_budget(config.services[0], config) if term.name == "agree"]
+    assert agree.seconds == 3.0 + 2 * 5.0
+    assert agree.arithmetic.endswith("at the next lease renew 3s at the latest = 13s")
+    alone = read(watched('agents = ["edge-1"]'))
+    assert "agree" not in {term.name for term in failover_budget(alone.services[0], alone)}

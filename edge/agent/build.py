@@ -11,6 +11,7 @@ from edge.config import (
     Guest,
     GuestOs,
     Node,
+    Role,
     Service,
     StoreKind,
     Topology,
@@ -50,6 +51,9 @@ def policy(config: Config, service: Service) -> Policy:
         on_drift=service.drift,
         drift_per_hour=service.drift_per_hour,
         vantage=config.agent.name,
+        peers=tuple(name for name in config.vantage.names if name != config.agent.name),
+        quorum=config.vantage.needed,
+        report_s=config.lease.duration_s,
         lease_margin_s=config.aws.call_s if config.aws else 0.0,
     )
 
@@ -98,7 +102,8 @@ def keeper(config: Config, clock: Clock, served: Served) -> Keeper:
     never does.
     """
     timing = Timing(config.lease.duration_s, config.lease.renew_s)
-    return Keeper(config.agent.name, f"{clock.boot}/{served.identity}", timing)
+    candidate = config.agent.role is Role.CANDIDATE
+    return Keeper(config.agent.name, f"{clock.boot}/{served.identity}", timing, candidate=candidate)
 
 
 def aws(config: Config) -> Settings | None:

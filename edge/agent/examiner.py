@@ -9,7 +9,7 @@ from edge.agent import preflight
 from edge.agent.checks import AGENT, Checks, pause_s
 from edge.agent.driver import Driver
 from edge.agent.views import Views
-from edge.config import Config
+from edge.config import Config, Role
 from edge.control.contract import Finding
 from edge.stores.records import Clock, Records
 from edge.switches.session import Session
@@ -89,6 +89,7 @@ class Examiner:
     def _of_agent(self) -> Sequence[preflight.Question]:
         config, session = self._config(), self._session
         questions: list[preflight.Question] = [
+            partial(preflight.role, config.agent.role),
             partial(preflight.disk, config.agent.state_dir),
             partial(preflight.store, self._records.test),
             partial(preflight.delegations, config),
@@ -105,8 +106,9 @@ class Examiner:
             partial(preflight.sides, name, self._views.reads(name), state.assignment),
             partial(preflight.nodes, state, self._clock.monotonic()),
             partial(preflight.witnesses, state),
+            partial(preflight.vantages, state, self._clock.monotonic()),
         ]
-        if session is None or aws is None:
+        if session is None or aws is None or self._config().agent.role is Role.WITNESS:
             return questions
         questions += [partial(preflight.step, name, each) for each in driver.steps]
         questions += [partial(preflight.permissions, name, each, session, aws.identity) for each in driver.steps]

@@ -33,7 +33,7 @@ from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.agent.watch import Watch
 from edge.agent.zones import checked, zones
-from edge.config import Config, Service, load
+from edge.config import Config, Role, Service, load
 from edge.control.contract import Finding, Forecast, ServiceSnapshot, Snapshot
 from edge.control.metrics import Metrics
 from edge.dns.counters import BUCKETS_S
@@ -290,10 +290,16 @@ class Live:
         self.metrics.probed(service, seen.endpoint, seen)
         if service in self._drivers:  # a probe may end just after its service was taken out
             self._drivers[service].post(ev.Observed(seen))
+            self._share_what_is_seen(service)
 
     def _witnessed(self, seen: Observation) -> None:
-        for driver in self._drivers.values():
+        for service, driver in self._drivers.items():
             driver.post(ev.Observed(seen))
+            self._share_what_is_seen(service)
+
+    def _share_what_is_seen(self, service: str) -> None:
+        if self._sharing:
+            self._sharing.saw(service)
 
     def _served(self, service: str, assignment: Assignment) -> None:
         self._lived[service] = assignment
@@ -418,6 +424,7 @@ class Live:
             reload_ok=self._reload_ok,
             credentials_end_s=self._lookout.credentials_end_s,
             findings=self._examiner.found(),
+            witness=self._config.agent.role is Role.WITNESS,
         )
 
     def _store_up(self) -> bool:

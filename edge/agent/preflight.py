@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edge.agent.reading import Read
-from edge.config import Config
+from edge.config import Config, Role
 from edge.control.contract import Finding
 from edge.dns.ask import ask
 from edge.errors import CloudError, Fault, StoreError, WorldError
 from edge.failover.model import Assignment, Sight, State
-from edge.failover.verdict import of
+from edge.failover.verdict import abstains, of
 from edge.switches.contract import Need, Step
 from edge.switches.permissions import proof
 from edge.switches.session import Session
@@ -28,6 +28,7 @@ SKEW_WARN_S, SKEW_FAIL_S = 60.0, 240.0  # AWS refuses at 300 s (IAM, *Signing AW
 FORWARDER_S = 2.0
 
 _NO_KEYS = "give the agent credentials: a credential_process (IAM Roles Anywhere), or a profile"
+_UNHEARD = "see whether that agent runs, probes, and reaches the shared store"
 _CLOCK = "let this host's clock be kept by NTP (chrony, systemd-timesyncd)"
 
 Question = Callable[[], Iterator[Finding]]
@@ -55,6 +56,12 @@ def _answered(service: str, question: Question) -> Iterator[Finding]:
 
 
 # --- the agent --------------------------------------------------------------------------------------------------------
+
+
+def role(role_: Role) -> Iterator[Finding]:
+    if role_ is Role.WITNESS:
+        said = "a witness: it observes and answers, and never leads; what a switch needs is checked by those that may"
+        yield Finding("", "role", "ok", said)
 
 
 def disk(state_dir: Path) -> Iterator[Finding]:
@@ -224,6 +231,18 @@ def witnesses(state: State) -> Iterator[Finding]:
     said = "no path.witness is configured: two silent nodes look like a dead path"
     advice = "add an endpoint in AWS that is no file server"
     yield Finding(state.policy.service, "witnesses", "warn", said, advice)
+
+
+def vantages(state: State, now: float) -> Iterator[Finding]:
+    """Whether enough are heard, and what it means when one more is lost."""
+    policy = state.policy
+    why = {peer: abstains(state, peer, now) for peer in policy.peers}
+    left = len(why) + 1 - sum(each is not None for each in why.values())
+    thin = f"; {left} of {len(why) + 1} are left, and {policy.quorum} have to agree" if left <= policy.quorum else ""
+    for peer, trouble in why.items():
+        said = f"{trouble}{thin}" if trouble else "it is heard"
+        level = "ok" if not trouble else "warn" if left >= policy.quorum else "fail"
+        yield Finding(policy.service, f"vantage {peer}", level, said, _UNHEARD if trouble else "")
 
 
 def _failed(service: str, subject: str, error: CloudError) -> Finding:

@@ -2,6 +2,7 @@
 
     store ──record──▶ keeper (edge.failover.lease) ──LeaseSaid──▶ drivers
     store ──assignments, intents, overrides──Loaded──▶ drivers
+    store ──what the others see (edge.agent.vantages)──Reported──▶ drivers
 
 Who takes the lease reads each service again *after* it is held, and the driver is told of both at once: no epoch is
 opened over what another agent left. Who leads needs no reading: nobody else writes. The lease has a thread of its own,
@@ -17,10 +18,11 @@ from concurrent.futures import Executor
 from contextlib import suppress
 
 from edge.agent.driver import Driver
+from edge.agent.vantages import Vantages, within
 from edge.errors import StoreConflictError, StoreError
 from edge.failover import events as ev
-from edge.failover import lease, verdict
-from edge.failover.lease import Keeper, Look, Peer, Standing, Word, Write
+from edge.failover import lease
+from edge.failover.lease import Keeper, Look, Standing, Write
 from edge.failover.model import Lease
 from edge.stores.leases import Leases
 from edge.stores.records import Records
@@ -54,7 +56,9 @@ class Sharing:
         self._lease_thread = lease_thread
         self._store_thread = store_thread
         self._reading_threads = reading_threads
-        self._peers: Mapping[str, Peer] = {}
+        self._vantages = Vantages(
+            lambda: self._keeper, lambda fit: self._face(fit=fit), leases, drivers, now, threads=reading_threads
+        )
         self._moved = asyncio.Event()
         self._read_again = asyncio.Event()
         self._asking: asyncio.Future[Callable[[Keeper, float], Keeper]] | None = None
@@ -79,7 +83,7 @@ class Sharing:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep())
             group.create_task(self._follow())
-            group.create_task(self._speak())
+            group.create_task(self._vantages.run())
 
     async def leave(self, within_s: float) -> None:
         """Give the lease back, if that can be done in time: another agent then leads at once. After `run` ended.
@@ -113,14 +117,9 @@ class Sharing:
         held_up = isinstance(asked, Write) and asked.record.released and self._busy()
         at = self._now() + BEAT_S if held_up else asked.at
         if at > self._now():
-            await self._rest(min(at, self._keeper.deadline))
+            await within(min(at, self._keeper.deadline) - self._now(), self._moved)
         else:
             await self._ask(asked)
-
-    async def _rest(self, until: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(until - self._now()):
-                await self._moved.wait()
 
     async def _ask(self, asked: Look | Write) -> None:
         loop, sent_at = asyncio.get_running_loop(), self._now()
@@ -169,6 +168,7 @@ class Sharing:
             self._reign += 1
             self._admitted.clear()
             self._read_again.set()
+            self._vantages.hear_now()
             return
         for service, driver in self._drivers.items():
             if not held.held or service in self._admitted:
@@ -184,9 +184,7 @@ class Sharing:
         for looks in itertools.count():
             self._read_again.clear()
             await self._read_changed(everything=looks % ALL_EVERY == 0 or self._keeper.lease().held)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._keeper.timing.often_s):
-                    await self._read_again.wait()
+            await within(self._keeper.timing.often_s, self._read_again)
 
     async def _read_changed(self, *, everything: bool) -> None:
         knowing = self._admitted if self._keeper.lease().held else set()
@@ -238,36 +236,9 @@ class Sharing:
 
     # --- the others -------------------------------------------------------------------------------------------------
 
-    async def _speak(self) -> None:
-        """Say whether our path is up; while it is not, hear whether another's is."""
-        while True:
-            await self._word()
-            await asyncio.sleep(self._keeper.timing.renew_s)
-
-    async def _word(self) -> None:
-        path_up = self._path_up()
-        if path_up:  # whatever the store says
-            self._face(fit=True)
-        loop = asyncio.get_running_loop()
-        try:
-            words = await loop.run_in_executor(self._reading_threads, self._spoken, path_up)
-        except StoreError as error:
-            log.debug("what this agent says of itself is not posted: %s", error)
-            return
-        others = {name: word for name, word in words.items() if name != self._keeper.name}
-        self._peers = lease.heard(self._peers, others, self._now())
-        relieved = lease.relieved(self._peers, self._now(), self._keeper.timing.duration_s)
-        self._face(fit=path_up or not relieved)
-
-    def _spoken(self, path_up: bool) -> Mapping[str, Word]:
-        """Called in a thread. While our path is up nobody else's matters."""
-        self._leases.say(self._keeper.name, path_up=path_up)
-        return {} if path_up else self._leases.heard()
-
-    def _path_up(self) -> bool:
-        """Down only where every service's endpoints are silent."""
-        paths = [verdict.path(driver.state, self._now()) for driver in self._drivers.values()]
-        return not all(path is not None and path.slug == "path_down" for path in paths) or not paths
+    def saw(self, service: str) -> None:
+        """The driver of a service has heard of one of its endpoints."""
+        self._vantages.saw(service)
 
     def _face(self, *, fit: bool = True, leaving: bool = False) -> None:
         self._set(lease.faced(self._keeper, self._now(), fit=fit, leaving=leaving))

@@ -19,5 +19,6 @@ from edge.config.values import Endpoint as Endpoint
 from edge.config.values import FenceKind as FenceKind
 from edge.config.values import GuestOs as GuestOs
 from edge.config.values import ProbeKind as ProbeKind
+from edge.config.values import Role as Role
 from edge.config.values import StoreKind as StoreKind
 from edge.config.values import Topology as Topology

@@ -61,6 +61,7 @@ def failover_budget(service: Service, config: Config) -> tuple[Term, ...]:
     """From a node's death to its clients' right answer, at worst, in the order in which it happens."""
     return (
         Term("detect", detection_s(service.probe), detection_text(service.probe)),
+        *_agree_terms(config),
         *_lead_terms(config),
         *_decide_terms(service),
         *(_aws_terms(service, config.aws) if config.aws else ()),
@@ -71,7 +72,16 @@ def failover_budget(service: Service, config: Config) -> tuple[Term, ...]:
 
 def switch_budget(service: Service, config: Config) -> tuple[Term, ...]:
     """From a promotion to its clients' right answer, at worst."""
-    return tuple(term for term in failover_budget(service, config) if term.name not in ("detect", "approve"))
+    return tuple(term for term in failover_budget(service, config) if term.name not in ("detect", "agree", "approve"))
+
+
+def _agree_terms(config: Config) -> Iterator[Term]:
+    """Another vantage's report is written at once. The leader reads it soon where it sees the failure too."""
+    if len(config.vantage.names) > 1 and config.aws:
+        renew_s, call_s = config.lease.renew_s, config.aws.call_s
+        renew, call = duration_text(renew_s), duration_text(call_s)
+        text = f"others' reports are written {call}, and read {call} at the next lease renew {renew} at the latest"
+        yield Term("agree", renew_s + 2 * call_s, f"{text} = {duration_text(renew_s + 2 * call_s)}")
 
 
 def _lead_terms(config: Config) -> Iterator[Term]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edge.config.models import Config, Service
-from edge.config.values import FenceKind
+from edge.config.values import FenceKind, StoreKind
 from edge.failover.model import Authority, OnDrift, OnOutage
 
 _UNFENCED = (
@@ -24,14 +24,41 @@ _TRACKED = (
     '"isolate": security groups keep new connections out; those that they track already go on until they are idle for'
     ' long. Where sessions must end at once, "stop" is the fence'
 )
+_ONE_EYE = (
+    "the agents share a store and no list: whoever leads decides by its own probes alone. List them all in"
+    " vantage.agents, and what the others see counts too"
+)
+_ALL_NEEDED = (
+    "while one of them is down, or can't reach the store, nothing fails over by itself. A third vantage mends that,"
+    ' for example a role "witness" in the VPC'
+)
+_FEW_NEEDED = "less than a majority: an agent that hears of no other decides alone. Those that disagree still hold"
 _FOUGHT = '"repair": what the cluster manager itself changes in AWS is changed back. Where it does, "adopt" follows it'
 _UNFLUSHED = "true: what the stopped node has not written to its disks is lost"
 
 
 def cautions(config: Config) -> Iterator[str]:
+    for key, text in _of_vantages(config):
+        yield f"{key}: {text}"
     for i, service in enumerate(config.services):
         for key, text in (*_of(service), *_shared(config, i, service)):
             yield f"service[{i}].{key}: {text}"
+
+
+def _of_vantages(config: Config) -> Iterator[tuple[str, str]]:
+    listed, needed = config.vantage.names, config.vantage.needed
+    if config.store.kind is StoreKind.DYNAMODB and not listed:
+        yield "vantage", _ONE_EYE
+    if len(listed) > 1 and needed == len(listed):
+        alone = ", or quorum = 1 lets the one that is left decide" if len(listed) == 2 else ""
+        yield "vantage.quorum", f"{needed} of {len(listed)}: {_ALL_NEEDED}{alone}"
+    if needed <= len(listed) // 2:
+        yield "vantage.quorum", f"{needed} of {len(listed)}: {_FEW_NEEDED}"
+    if config.vantage.witnesses and len(config.vantage.agents) == 1:
+        yield "vantage.agents", f'only "{config.vantage.agents[0]}" may lead: when it is down, nobody switches'
+    for i, peer in enumerate(config.peers):
+        if listed and peer.name not in listed:
+            yield f"peer[{i}].name", f'"{peer.name}" is not among the vantages: what it sees does not count'
 
 
 def _shared(config: Config, i: int, service: Service) -> Iterator[tuple[str, str]]:

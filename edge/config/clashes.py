@@ -10,7 +10,17 @@ from urllib.parse import urlsplit
 
 from edge.config.budget import detection_s, detection_text
 from edge.config.models import Config, Endpoints, Forwarder, Node, Peer, Record, Service
-from edge.config.values import Answer, FenceKind, GuestOs, ProbeKind, RecordType, StoreKind, families, target_name
+from edge.config.values import (
+    Answer,
+    FenceKind,
+    GuestOs,
+    ProbeKind,
+    RecordType,
+    Role,
+    StoreKind,
+    families,
+    target_name,
+)
 from edge.durations import duration_text
 from edge.failover.lease import DRIFT, Timing
 from edge.failover.model import OnDrift
@@ -508,6 +518,52 @@ def _lease_can_work(config: Config) -> Iterator[Clash]:
     yield Clash((*keys, ("aws", "connect_timeout"), ("aws", "read_timeout")), text)
 
 
+def _vantages_share_a_store(config: Config) -> Iterator[Clash]:
+    if config.store.kind is StoreKind.DYNAMODB:
+        return
+    if config.agent.role is Role.WITNESS:
+        text = '"witness" never leads, and a store of kind "sqlite" is of one agent alone: nobody would lead'
+        yield Clash((("agent", "role"), ("store", "kind")), text)
+    elif config.vantage.model_fields_set:
+        text = 'is for agents that share a store of kind "dynamodb", and this is "sqlite"'
+        yield Clash((("vantage",), ("store", "kind")), text)
+
+
+def _vantages_distinct(config: Config) -> Iterator[Clash]:
+    vantage, listed = config.vantage, config.vantage.names
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        word = "witnesses" if name in vantage.witnesses else "agents"
+        yield Clash((("vantage", word), ("vantage",)), f'"{name}" is listed twice: an agent has one vote')
+
+
+def _somebody_may_lead(config: Config) -> Iterator[Clash]:
+    if config.vantage.model_fields_set and not config.vantage.agents:
+        text = "missing: nobody could lead; name the agents that may, this one among them"
+        yield Clash((("vantage", "agents"), ("vantage",)), text)
+
+
+def _role_is_as_listed(config: Config) -> Iterator[Clash]:
+    name, role, vantage = config.agent.name, config.agent.role, config.vantage
+    keys: tuple[Loc, ...] = (("agent", "role"), ("agent", "name"), ("vantage",))
+    if config.store.kind is not StoreKind.DYNAMODB:
+        return
+    if role is Role.WITNESS and name not in vantage.witnesses:
+        yield Clash(keys, f'"witness" has to be listed as one: vantage.witnesses = ["{name}"], beside vantage.agents')
+    elif role is Role.CANDIDATE and name in vantage.witnesses:
+        yield Clash(keys, f'"candidate", and vantage.witnesses has "{name}": say "witness", or list it in agents')
+    elif vantage.agents and name not in vantage.names:
+        listed = ", ".join(vantage.names)
+        text = f'"{name}" is not among the vantages ({listed}): list it in vantage.agents'
+        yield Clash((("agent", "name"), ("vantage",)), text)
+
+
+def _quorum_can_be_reached(config: Config) -> Iterator[Clash]:
+    listed = len(config.vantage.names)
+    if config.vantage.quorum and config.vantage.quorum > max(listed, 1):
+        text = f"{config.vantage.quorum} of {listed} vantages can never agree; at most {max(listed, 1)}"
+        yield Clash((("vantage", "quorum"), ("vantage",)), text)
+
+
 def _aws_found_without_us(config: Config) -> Iterator[Clash]:
     """A switch must not wait for an answer that depends on the switch."""
     for word, url in config.aws.endpoints if config.aws else Endpoints():
@@ -562,6 +618,11 @@ _CHECKS: tuple[Callable[[Config], Iterator[Clash]], ...] = (
     _lines_are_asked_about,
     _store_reachable,
     _lease_can_work,
+    _vantages_share_a_store,
+    _vantages_distinct,
+    _somebody_may_lead,
+    _role_is_as_listed,
+    _quorum_can_be_reached,
     _aws_found_without_us,
 )
 

@@ -44,6 +44,7 @@ from edge.config.values import (
     Profile,
     RecordData,
     RecordType,
+    Role,
     Socket,
     StoreKind,
     Topology,
@@ -68,6 +69,7 @@ class Model(BaseModel):
 class Agent(Model):
     name: Word = Field(examples=["edge-1"])
     state_dir: Path = Path("/var/lib/edge")
+    role: Role = Role.CANDIDATE
 
 
 class Control(Model):
@@ -228,6 +230,23 @@ class LeaseTiming(Model):
     duration_s: Duration = Field(15.0, alias="duration")
     # So two agents ask DynamoDB for about one write and four reads of a small item a second.
     renew_s: Duration = Field(3.0, alias="renew")
+
+
+class Vantages(Model):
+    """The agents whose observations count, by name, the same on all of them."""
+
+    agents: tuple[Word, ...] = Field((), examples=[["edge-1", "edge-2"]])
+    witnesses: tuple[Word, ...] = Field((), examples=[["edge-3"]])  # those that never lead
+    quorum: Count | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.agents, *self.witnesses)
+
+    @property
+    def needed(self) -> int:
+        """More than half of those that are listed, so that no two groups of them decide apart."""
+        return self.quorum or len(self.names) // 2 + 1
 
 
 class Witness(Model):
@@ -483,6 +502,7 @@ class Config(Model):
     aws: Aws | None = None
     store: Store = Store()
     lease: LeaseTiming = LeaseTiming()
+    vantage: Vantages = Vantages()
     path: PathCheck = PathCheck()
     peers: tuple[Peer, ...] = Field((), alias="peer")
     forwarders: tuple[Forwarder, ...] = Field((), alias="forwarder")

@@ -27,6 +27,13 @@ class Deny(StrEnum):
     REFUSE = "refuse"
 
 
+class Role(StrEnum):
+    """What an agent is to the others: one that may lead, or one that only observes and answers."""
+
+    CANDIDATE = "candidate"
+    WITNESS = "witness"
+
+
 class StoreKind(StrEnum):
     SQLITE = "sqlite"
     DYNAMODB = "dynamodb"

@@ -72,7 +72,7 @@ class Snapshot:
     """`now` is monotonic, `wall_s` and `credentials_end_s` are seconds since 1970. `answer_age_s`: since the
     controller, which alone can change the answers, last confirmed them to the workers. `store_age_s`: since a shared
     store last told anything, which is how old this agent's truth may be; 0 for one of its own. `dns_ready`: every
-    worker serves the newest zone.
+    worker serves the newest zone. `witness`: this agent observes and answers, and never leads.
     """
 
     agent: str
@@ -88,6 +88,7 @@ class Snapshot:
     reload_ok: bool
     credentials_end_s: float | None
     findings: tuple["Finding", ...] = ()
+    witness: bool = False
 
 
 @dataclass(frozen=True, slots=True)

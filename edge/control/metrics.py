@@ -185,6 +185,26 @@ def _drifted(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
     yield (), each.state.drift is not None
 
 
+def _quorum(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
+    yield (), each.state.policy.quorum
+
+
+def _vantage_counts(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
+    for vantage in status.vantages(each.state, now):
+        yield (vantage["name"],), vantage["abstains"] is None
+
+
+def _vantage_ages(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
+    for vantage in status.vantages(each.state, now):
+        yield (vantage["name"],), float("nan") if vantage["age_s"] is None else vantage["age_s"]
+
+
+def _vantage_nodes(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
+    for vantage in status.vantages(each.state, now):
+        for (node, seen), sight in product(vantage["sees"].items(), Sight):
+            yield (vantage["name"], node, sight.value), sight.value == seen
+
+
 _BY_SERVICE: tuple[tuple[str, str, tuple[str, ...], Callable[[ServiceSnapshot, float], Iterator[Sample]]], ...] = (
     ("edge_active_node", "1 for the node that is live.", ("node",), _active),
     ("edge_epoch", "The epoch of the assignment; 0 without one.", (), _epoch),
@@ -193,6 +213,10 @@ _BY_SERVICE: tuple[tuple[str, str, tuple[str, ...], Callable[[ServiceSnapshot, f
     ("edge_view_agrees", "Whether a side tells the assignment; NaN: it could not be read.", ("view",), _views),
     ("edge_drift", "1 while AWS, changed by somebody else, differs from the assignment.", (), _drifted),
     ("edge_disagreement_seconds", "How long some view has not agreed; 0 when all do.", (), _disagreement),
+    ("edge_quorum", "How many vantages have to agree.", (), _quorum),
+    ("edge_vantage_counts", "Whether a vantage's word counts; 0 while it abstains.", ("vantage",), _vantage_counts),
+    ("edge_vantage_age_seconds", "How old a vantage's word is; NaN: not heard of.", ("vantage",), _vantage_ages),
+    ("edge_vantage_node", "1 for what a vantage says of a node.", ("vantage", "node", "state"), _vantage_nodes),
 )
 """Name, help, labels beside the service, and how to read it."""
 
@@ -205,6 +229,7 @@ def _agent(now: Snapshot) -> Iterator[Metric]:
     yield _one("edge_path_up", "Whether anything answers over the path.", status.path_up(now))
     yield _one("edge_answer_age_seconds", "Since the controller last confirmed the answers.", now.answer_age_s)
     yield _one("edge_lease_held", "Whether this agent may open epochs and act.", held)
+    yield _one("edge_witness", "Whether this agent is a witness, which never leads.", now.witness)
     yield _one("edge_store_up", "Whether the store can be written.", now.store_up)
     yield _one(
         "edge_store_age_seconds", "Since a shared store was last read; 0 for one of this agent.", now.store_age_s

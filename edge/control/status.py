@@ -22,6 +22,7 @@ def agent(snapshot: Snapshot, services: tuple[ServiceSnapshot, ...]) -> Json:
     ends_s = snapshot.credentials_end_s
     return {
         "agent": snapshot.agent,
+        "role": "witness" if snapshot.witness else "candidate",
         "wall_s": snapshot.wall_s,
         "uptime_s": _s(snapshot.uptime_s),
         "store_up": snapshot.store_up,
@@ -47,6 +48,8 @@ def service(snapshot: Snapshot, seen: ServiceSnapshot) -> Json:
         "nodes": [_node(seen, name, now) for name in policy.nodes],
         "witnesses": [_endpoint(state, name, now) for name in policy.witnesses],
         "path": _path(state, now),
+        "quorum": policy.quorum,
+        "vantages": vantages(state, now),
         "override": _override(state.override, now),
         "freeze_window": state.window,
         "vetoes": [_reason(veto) for veto in vetoes.standing(state, now)],
@@ -98,6 +101,27 @@ def endpoint_health(state: State, name: str, now: float) -> Sight:
     """What the counters say of an endpoint; UNKNOWN when it was not heard of for too long, whatever they said last."""
     track = state.tracks.get(name, Track())
     return track.health if health.fresh(track, state.policy.stale_s, now) else Sight.UNKNOWN
+
+
+def vantages(state: State, now: float) -> list[Json]:
+    """Those that are listed, this agent first; none where it alone decides. `abstains`: why its word does not count."""
+    policy = state.policy
+    if not policy.peers:
+        return []
+    seen = {node: verdict.vantages(state, node, now) for node in policy.nodes}
+    ours = None if verdict.report(state, now).path_up else "its own path is down"
+    abstaining = {policy.vantage: ours, **{name: verdict.abstains(state, name, now) for name in policy.peers}}
+    ages_s = {policy.vantage: 0.0, **{name: _s(now - said.at) for name, said in state.reports.items()}}
+    return [
+        {
+            "name": name,
+            "abstains": why,
+            "age_s": ages_s.get(name),
+            "sees": {node: said[name].sight.value for node, said in seen.items()},
+            "sentences": {node: said[name].sentence for node, said in seen.items()},
+        }
+        for name, why in abstaining.items()
+    ]
 
 
 def _path(state: State, now: float) -> Json:
@@ -257,10 +281,15 @@ def _missing(state: State, now: float) -> list[str]:
 
 def _unmet(state: State, live: str, now: float) -> list[str]:
     serving = verdict.of(state, live, now).sight in (Sight.ACTIVE, Sight.UNKNOWN)
-    falls = f"{live} misses {state.policy.thresholds.fall} probes in a row while another endpoint answers"
+    falls = f"{live} misses {state.policy.thresholds.fall} probes in a row while another endpoint answers{_by(state)}"
     others = [name for name in state.policy.nodes if name != live]
     ready = vetoes.target(state, live, now) is not None
     return [*([falls] if serving else []), *([] if ready else [f"{' or '.join(others)} is seen to be active"])]
+
+
+def _by(state: State) -> str:
+    listed = len(state.policy.peers) + 1
+    return f", as {state.policy.quorum} of {listed} vantages see it" if listed > 1 else ""
 
 
 def _approval(state: State) -> list[str]:

@@ -32,7 +32,23 @@ def plain(block: Block) -> str:
 
 
 def status(answer: Json) -> list[Block]:
-    return [*(_service(each) for each in answer["services"]), _agent(answer)]
+    services = [block for each in answer["services"] for block in (_service(each), *_vantages(each))]
+    return [*services, _agent(answer)]
+
+
+def _vantages(seen: Json) -> Iterator[Block]:
+    """Where several agents' observations count."""
+    if not seen["vantages"]:
+        return
+    title = f"{seen['quorum']} of {len(seen['vantages'])} vantages have to agree"
+    nodes = [node["name"] for node in seen["nodes"]]
+    yield Block(title, (), ("VANTAGE", "HEARD", *nodes), tuple(_vantage(each, nodes) for each in seen["vantages"]))
+
+
+def _vantage(vantage: Json, nodes: list[str]) -> tuple[str, ...]:
+    if why := vantage["abstains"]:
+        return (vantage["name"], ago(vantage["age_s"]), f"abstains: {why}", *([""] * (len(nodes) - 1)))
+    return (vantage["name"], ago(vantage["age_s"]), *(vantage["sees"][node] for node in nodes))
 
 
 def _service(seen: Json) -> Block:
@@ -115,6 +131,8 @@ def _agent(answer: Json) -> Block:
 
 def _leading(answer: Json) -> Iterator[str]:
     """Of several agents. A single one leads for ever, and nobody asks."""
+    if answer["role"] == "witness":
+        yield "A WITNESS: IT NEVER LEADS"
     lease = answer["services"][0]["lease"] if answer["services"] else {"held": True, "left_s": None}
     if lease["held"] and lease["left_s"] is None:
         return

@@ -25,10 +25,10 @@ compare-and-set. No two clocks are compared, and no clock is in the record:
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from edge.failover.model import Lease, Reason
+from edge.failover.model import Lease, Reason, Report
 
 DRIFT = 0.1
 """How far two clocks may run apart. Monotonic clocks are slewed too: by up to 8.3 % by chrony (maxslewrate), by 0.05 %
@@ -155,7 +155,7 @@ class Keeper:
     `until`: the end of our lease by our own clock, as far as writes are confirmed. `unsure_since`: when the oldest was
     sent of those after it whose fate is not known. `next_at`: when the store is asked next; `doubt`: by looking, as the
     version that we know is not the one there. `fit`: our own path is up, or no other agent's is known to be.
-    `leaving`: the agent stops. `why` is what the last turn was for.
+    `leaving`: the agent stops. Who is no `candidate` never claims. `why` is what the last turn was for.
     """
 
     name: str
@@ -169,6 +169,7 @@ class Keeper:
     doubt: bool = False
     fit: bool = True
     leaving: bool = False
+    candidate: bool = True
     why: str = "the store was not read yet"
 
     def lease(self) -> Lease:
@@ -211,7 +212,7 @@ def due(keeper: Keeper) -> Look | Write:
         return Look(keeper.next_at)
     if keeper.standing is not Standing.FOLLOWING:
         return Write(keeper.next_at, _ours(keeper, seen), seen.version)
-    may = keeper.fit and not keeper.leaving
+    may = keeper.candidate and keeper.fit and not keeper.leaving
     at = _free_at(keeper, seen)
     return Write(at, _ours(keeper, seen), seen.version) if may and at <= keeper.next_at else Look(keeper.next_at)
 
@@ -315,10 +316,14 @@ def _turned(keeper: Keeper, turn: Turn) -> Keeper:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """What an agent posted of itself, and the version of that."""
+    """What an agent posts of itself, and the version of that (0: not posted). `reports`: what it sees, by service; of a
+    word that was read their `at` is not known.
+    """
 
     version: int
     path_up: bool
+    candidate: bool = True
+    reports: Mapping[str, Report] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,9 +342,10 @@ def heard(peers: Mapping[str, Peer], words: Mapping[str, Word], now: float) -> M
 def _peer(before: Peer | None, word: Word, now: float) -> Peer:
     if before is None:
         return Peer(word)
-    return before if before.word == word else Peer(word, now)
+    return before if before.word.version == word.version else Peer(word, now)
 
 
-def relieved(peers: Mapping[str, Peer], now: float, fresh_s: float) -> bool:
-    """Whether another agent, heard of within `fresh_s`, has its path up and could lead."""
-    return any(peer.word.path_up and now - peer.moved_at < fresh_s for peer in peers.values())
+def relieved(peers: Mapping[str, Peer], since: float, now: float, fresh_s: float) -> bool:
+    """Whether another agent, heard of after `since` and within `fresh_s`, has its path up and could lead."""
+    heard_at = [peer.moved_at for peer in peers.values() if peer.word.path_up and peer.word.candidate]
+    return any(at > since and now - at < fresh_s for at in heard_at)

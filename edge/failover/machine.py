@@ -193,15 +193,20 @@ def _learnt(state: State, event: Learnt, now: float) -> State:
         case ev.Observed(seen):
             return replace(state, tracks=verdict.observed(state, seen, now))
         case ev.Reported(vantage, report):
-            return replace(state, reports={**state.reports, vantage: report})
+            return _listed(replace(state, reports={**state.reports, vantage: report}))
         case ev.FreezeSaid(window):
             return replace(state, window=window)
         case ev.Reconfigured(policy):
             kept = {name: track for name, track in state.tracks.items() if name in (*policy.nodes, *policy.witnesses)}
-            return replace(state, policy=policy, tracks=kept)
+            return _listed(replace(state, policy=policy, tracks=kept))
         case ev.StoreRecovered():
             return replace(state, store_trouble=None)
     return state
+
+
+def _listed(state: State) -> State:
+    """Without the reports of those who are no vantages by the present policy."""
+    return replace(state, reports={name: said for name, said in state.reports.items() if name in state.policy.peers})
 
 
 def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:

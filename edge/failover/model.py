@@ -176,7 +176,9 @@ class Opinion:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A peer agent's posted opinions. `at` is when we read it, by our own clock. A report from a dead path abstains."""
+    """What a vantage says of each node, as it is posted. `at`: when we first read it, by our own clock. A report from
+    a dead path abstains.
+    """
 
     at: float
     path_up: bool
@@ -198,13 +200,16 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One service's rules, as configured."""
+    """One service's rules, as configured.
+
+    `vantage` is this agent, `peers` are the other vantages that are listed: `quorum` of them all have to agree.
+    """
 
     service: str
     nodes: tuple[str, ...]
     witnesses: tuple[str, ...]
     thresholds: Thresholds
-    stale_s: float  # an endpoint or a report that was not heard of for so long is unknown
+    stale_s: float  # an endpoint that was not heard of for so long is unknown
     hold_down_s: float
     switches_per_hour: int
     loss_limit: float  # share of recent probes lost by the endpoints that do answer
@@ -216,7 +221,9 @@ class Policy:
     on_drift: OnDrift = OnDrift.ALERT
     drift_per_hour: int = 3
     vantage: str = "self"
+    peers: tuple[str, ...] = ()
     quorum: int = 1
+    report_s: float = 15.0  # for so long a peer's report counts, from when we first read it
     lease_margin_s: float = 0.0
     retry_first_s: float = 0.5
     retry_most_s: float = 30.0

@@ -10,14 +10,15 @@ loss as they see it explains it less than once in a million.
 
 A node whose bucket is full without such a run is down only when another endpoint lost nothing while it failed.
 
-A vantage that can't tell says UNKNOWN; it abstains while its path is down or when it was not heard of for `stale_s`.
-The quorum is of all the vantages that are configured, so abstentions never make a majority smaller.
+A vantage that can't tell says UNKNOWN; it abstains while its path is down or when it was not heard of for `report_s`.
+The quorum is of all the vantages that are configured, so abstentions never make a majority smaller. Those who agree
+have to be more than those who see it otherwise too: with a quorum of one, two that disagree move nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from edge.failover import health
-from edge.failover.model import Observation, Opinion, Policy, Reason, Sight, State, Track
+from edge.failover.model import Observation, Opinion, Policy, Reason, Report, Sight, State, Track
 
 _UNSEEN = Track()
 _CHANCE = 1e-6  # that loss alone explains a run: at a probe a second, once in 11 days of steady loss
@@ -128,31 +129,80 @@ def _tracks(state: State) -> Mapping[str, Track]:
     return {name: state.tracks.get(name, _UNSEEN) for name in (*state.policy.nodes, *state.policy.witnesses)}
 
 
+# --- several vantages -----------------------------------------------------------------------------------------------
+
+
 def of(state: State, node: str, now: float) -> Opinion:
-    """The verdict on a node: what at least `quorum` vantages agree on, else UNKNOWN."""
-    opinions = _opinions(state, node, now)
+    """The verdict on a node: what enough vantages agree on, else UNKNOWN."""
+    if not state.policy.peers:
+        return _ours(state, node, now)
+    said = vantages(state, node, now)
     for sight in (Sight.DOWN, Sight.STANDBY, Sight.ACTIVE):
-        agreeing = [o for o in opinions if o.sight is sight]
-        if len(agreeing) >= state.policy.quorum:
-            return agreeing[0]
-    if state.policy.quorum == 1:
-        return opinions[0]
-    said = ", ".join(o.sight.value for o in opinions)
-    return Opinion(Sight.UNKNOWN, f"{node}: fewer than {state.policy.quorum} vantages agree ({said})")
+        agreeing = [name for name, opinion in said.items() if opinion.sight is sight]
+        if len(agreeing) >= state.policy.quorum and 2 * len(agreeing) > _telling(said):
+            return Opinion(sight, f"{said[agreeing[0]].sentence}; so {_say(agreeing)}")
+    return Opinion(Sight.UNKNOWN, _undecided(state.policy, node, said))
 
 
-def _opinions(state: State, node: str, now: float) -> list[Opinion]:
-    """Our own opinion first, then the peers'; those who abstain are UNKNOWN."""
-    down = path(state, now)
-    blind = down and down.slug == "path_down"
-    ours = Opinion(Sight.UNKNOWN, down.sentence) if down and blind else opinion(state, node, now)
-    return [ours, *(_peer(state, name, node, now) for name in sorted(state.reports))]
+def vantages(state: State, node: str, now: float) -> Mapping[str, Opinion]:
+    """What each vantage says of a node, this agent first. Those who abstain are UNKNOWN."""
+    peers = {name: _theirs(state, name, node, now) for name in state.policy.peers}
+    return {state.policy.vantage: _ours(state, node, now), **peers}
 
 
-def _peer(state: State, vantage: str, node: str, now: float) -> Opinion:
-    report = state.reports[vantage]
-    if not report.path_up:
-        return Opinion(Sight.UNKNOWN, f"{vantage}'s own path is down")
-    if now >= report.at + state.policy.stale_s:
-        return Opinion(Sight.UNKNOWN, f"{vantage} was not heard of for {state.policy.stale_s:.1f} s")
-    return report.opinions.get(node, Opinion(Sight.UNKNOWN, f"{vantage} does not probe {node}"))
+def abstains(state: State, peer: str, now: float) -> str | None:
+    """Why a peer's word doesn't count now, None when it does."""
+    report = state.reports.get(peer)
+    if report is None:
+        return "it was not heard of yet"
+    if now >= report.at + state.policy.report_s:
+        return f"it was not heard of for {state.policy.report_s:.1f} s"
+    return None if report.path_up else "its own path is down"
+
+
+def report(state: State, now: float) -> Report:
+    """What this agent posts. Over a path that loses too much, it doesn't call a node dead."""
+    trouble = path(state, now)
+    said = {node: _ours(state, node, now) for node in state.policy.nodes}
+    doubted = {node: Opinion(Sight.UNKNOWN, trouble.sentence) for node in said if trouble and _down(said[node])}
+    return Report(now, not _blind(trouble), {**said, **doubted})
+
+
+def _ours(state: State, node: str, now: float) -> Opinion:
+    trouble = path(state, now)
+    return Opinion(Sight.UNKNOWN, trouble.sentence) if trouble and _blind(trouble) else opinion(state, node, now)
+
+
+def _theirs(state: State, peer: str, node: str, now: float) -> Opinion:
+    why = abstains(state, peer, now)
+    if why:
+        return Opinion(Sight.UNKNOWN, why)
+    return state.reports[peer].opinions.get(node, Opinion(Sight.UNKNOWN, f"it does not probe {node}"))
+
+
+def _blind(trouble: Reason | None) -> bool:
+    return trouble is not None and trouble.slug == "path_down"
+
+
+def _down(said: Opinion) -> bool:
+    return said.sight is Sight.DOWN
+
+
+def _telling(said: Mapping[str, Opinion]) -> int:
+    return sum(opinion.sight is not Sight.UNKNOWN for opinion in said.values())
+
+
+def _say(names: Sequence[str]) -> str:
+    return f"{'says' if len(names) == 1 else 'say'} {' and '.join(names)}"
+
+
+def _undecided(policy: Policy, node: str, said: Mapping[str, Opinion]) -> str:
+    """Each vantage is named, with what it sees or why it can't tell."""
+    each = ", ".join(f"{name} {_seeing(opinion)}" for name, opinion in said.items())
+    if len({opinion.sight for opinion in said.values()} - {Sight.UNKNOWN}) > 1:
+        return f"the vantages disagree on {node}: {each}"
+    return f"too few vantages can tell of {node}, {policy.quorum} of {len(said)} have to agree: {each}"
+
+
+def _seeing(said: Opinion) -> str:
+    return f"can't tell ({said.sentence})" if said.sight is Sight.UNKNOWN else f"sees it {said.sight.value}"

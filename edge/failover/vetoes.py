@@ -15,6 +15,7 @@ HOLDS = (
     "path_down",
     "path_lossy",
     "unknown",
+    "quorum",
     "split_brain",
     "no_target",
     "conflict",
@@ -59,7 +60,7 @@ def unclear(state: State, live: Opinion, now: float) -> Reason | None:
         return Reason("split_brain", f"{claimed} both claim to be active: the cluster manager has to settle it")
     if live.sight is not Sight.UNKNOWN:
         return None
-    return verdict.path(state, now) or Reason("unknown", live.sentence)
+    return verdict.path(state, now) or Reason("quorum" if state.policy.peers else "unknown", live.sentence)
 
 
 def first(state: State, now: float) -> Reason | None:
@@ -161,5 +162,5 @@ def deadlines(state: State) -> tuple[float, ...]:
         *(t + HOUR_S for t in state.automatic_at),
         state.lease.until - policy.lease_margin_s,
         *(t.heard_at + policy.stale_s for t in state.tracks.values() if t.heard_at is not None),
-        *(r.at + policy.stale_s for r in state.reports.values()),
+        *(r.at + policy.report_s for r in state.reports.values()),
     )

@@ -48,6 +48,7 @@ def _already(state: State, word: Promote) -> str | None:
 
 def _not_up(state: State, word: Promote, now: float) -> str | None:
     opinion = verdict.of(state, word.node, now)
-    if opinion.sight is Sight.ACTIVE:
+    undecided = opinion.sight is Sight.UNKNOWN  # then a person decides with our own eyes
+    if opinion.sight is Sight.ACTIVE or (undecided and verdict.opinion(state, word.node, now).sight is Sight.ACTIVE):
         return None
     return f"{word.node} can't be promoted: {opinion.sentence}; --force promotes it all the same, and is recorded"

@@ -3,15 +3,18 @@
 | key          | holds                                                                 |
 |--------------|-----------------------------------------------------------------------|
 | lease/leader | who leads, in which term (edge.failover.lease.Record)                 |
-| agent/NAME   | an agent's own word, written again and again: whether its path is up  |
+| agent/NAME   | an agent's own word, written again and again: whether its path is up, |
+|              | whether it may lead, and what it sees of each service's nodes         |
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 
 from edge.errors import StoreSchemaError
 from edge.failover.lease import Record, Word, Write
+from edge.failover.model import Opinion, Report, Sight
 from edge.stores.contract import Item, Store, Value
 
 LEADER = "lease/leader"
@@ -31,6 +34,7 @@ class Leases:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._said: int | None = None
 
     def read(self) -> tuple[Record | None, int]:
         """The record and its version; None and 0 where there never was one."""
@@ -44,10 +48,15 @@ class Leases:
         """Raises StoreConflictError where another version is there."""
         self._store.compare_and_set(LEADER, asdict(write.record), write.version)
 
-    def say(self, agent: str, *, path_up: bool) -> None:
-        key = f"{AGENTS}{agent}"
-        item = self._store.read(key)
-        self._store.compare_and_set(key, {"path_up": path_up}, item.version if item else 0)
+    def say(self, agent: str, word: Word) -> None:
+        """Of one thread at a time. Nobody else writes it, so it is read only where its version is not known."""
+        key, said, self._said = f"{AGENTS}{agent}", self._said, None
+        if said is None:
+            item = self._store.read(key)
+            said = item.version if item else 0
+        sees = {service: _posted(report) for service, report in word.reports.items()}
+        value = {"path_up": word.path_up, "candidate": word.candidate, "sees": sees}
+        self._said = self._store.compare_and_set(key, value, said).version
 
     def heard(self) -> Mapping[str, Word]:
         """What each agent said last."""
@@ -70,6 +79,21 @@ def _record(value: Value) -> Record:
     return found
 
 
+def _posted(report: Report) -> Value:
+    nodes = {node: [said.sight.value, said.sentence] for node, said in report.opinions.items()}
+    return {"path_up": report.path_up, "nodes": nodes}
+
+
 def _word(item: Item) -> Word:
-    with _understood(item.key):
-        return Word(item.version, bool(item.value["path_up"]))
+    """An agent of another version may say less, or what we can't understand: then it has no say."""
+    value = item.value
+    try:
+        reports = {service: _report(posted) for service, posted in value.get("sees", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        reports = {}
+    return Word(item.version, value.get("path_up") is True, value.get("candidate") is not False, reports)
+
+
+def _report(posted: Value) -> Report:
+    opinions = {node: Opinion(Sight(sight), str(sentence)) for node, (sight, sentence) in posted["nodes"].items()}
+    return Report(-math.inf, posted["path_up"] is True, opinions)

@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from edge.agent.driver import Driver
 from edge.agent.examiner import CHECKED_AT_A_TIME, Examiner
 from edge.agent.reading import Read
 from edge.agent.views import Views
-from edge.config import Endpoint, load
+from edge.config import Endpoint, Role, load
 from edge.control.contract import Finding
 from edge.errors import CloudError, Fault, StoreError
-from edge.failover.model import Assignment
+from edge.failover import events as ev
+from edge.failover.model import Assignment, Report
 from edge.stores.records import Clock, Records
 from edge.stores.sqlite import SqliteStore
 from edge.switches.contract import Step, View
@@ -31,6 +33,7 @@ from tests.agent.site import BOTH, NAME, Site, free_port
 from tests.agent.still import still_driver
 from tests.cloud.emulator import REGION, Emulator, Layout
 from tests.cloud.script import FaultKind
+from tests.failover.world import POLICY, World
 
 CONFIGS = Path(__file__).parents[2] / "config"
 OFTEN = 'check_interval = "2s"'
@@ -79,6 +82,23 @@ def test_a_state_directory_that_is_gone_is_told(tmp_path: Path) -> None:
     [(subject, level, said)] = told(preflight.disk(tmp_path / "unmounted"))
     assert (subject, level) == ("disk", "fail")
     assert said.endswith("unmounted: No such file or directory")
+
+
+def test_a_witness_is_told_that_it_is_one() -> None:
+    assert told(preflight.role(Role.CANDIDATE)) == []
+    [(subject, level, said)] = told(preflight.role(Role.WITNESS))
+    assert (subject, level) == ("role", "ok")
+    assert "never leads" in said
+
+
+def test_vantages_that_are_missing_are_told_with_what_that_means() -> None:
+    world = World(replace(POLICY, peers=("dc2", "vpc"), quorum=2)).started()
+    assert [level for _, level, _ in told(preflight.vantages(world.state, world.now))] == ["fail", "fail"]
+    world.hears(ev.Reported("dc2", Report(world.now, path_up=True, opinions={})))
+    heard, missing = told(preflight.vantages(world.state, world.now))
+    assert heard == ("vantage dc2", "ok", "it is heard")
+    assert missing == ("vantage vpc", "warn", "it was not heard of yet; 2 of 3 are left, and 2 have to agree")
+    assert told(preflight.vantages(World().state, 0.0)) == []
 
 
 LIVE = Assignment("b", 2)

@@ -61,6 +61,7 @@ class Bench:
         self.steps: tuple[ForeseenStep, ...] = STEPS
         self.store_up = True
         self.store_age_s = 0.0
+        self.witness = False
         self.dns_ready = True
         self.reload_ok = True
         self.credentials_end_s: float | None = None
@@ -106,6 +107,7 @@ class Bench:
             reload_ok=self.reload_ok,
             credentials_end_s=self.credentials_end_s,
             findings=tuple(self.findings),
+            witness=self.witness,
         )
 
     def _service(self, state: State) -> ServiceSnapshot:

@@ -15,7 +15,7 @@ from edge.dns.counters import BUCKETS_S, slot
 from edge.dns.message import Drop, Qtype, Rcode
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Cause, Lease, Observation, Pointing, Sight
+from edge.failover.model import Assignment, Cause, Lease, Observation, Opinion, Pointing, Report, Sight
 from edge.failover.vetoes import HOLDS
 from tests.control.desk import FILES, MEDIA, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
@@ -25,7 +25,7 @@ PROMISED = {
     "edge_build_info", "edge_active_node", "edge_epoch", "edge_failovers_total", "edge_switch_stage_seconds_bucket",
     "edge_hold", "edge_node_health", "edge_probe_seconds_bucket", "edge_probe_failures_total", "edge_path_up",
     "edge_view_agrees", "edge_disagreement_seconds", "edge_answer_age_seconds", "edge_lease_held", "edge_store_up",
-    "edge_store_age_seconds",
+    "edge_store_age_seconds", "edge_witness", "edge_quorum",
     "edge_aws_call_seconds_bucket", "edge_aws_errors_total", "edge_credentials_expiry_seconds",
     "edge_dns_queries_total", "edge_dns_dropped_total", "edge_dns_worker_cage", "edge_dns_response_seconds_bucket",
     "edge_config_reload_success",
@@ -119,6 +119,21 @@ def test_a_node_is_in_one_state() -> None:
     found = samples(metrics(Bench(one)))
     states = {sight.value: of(found, "edge_node_health", FILES, "b", sight.value) for sight in Sight}
     assert states == {"active": 0, "standby": 1, "down": 0, "unknown": 0}
+
+
+def test_each_vantage_has_its_series() -> None:
+    one = world(vantage="dc1", peers=("dc2", "vpc"), quorum=2)
+    seen = {"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is active")}
+    one.hears(ev.Reported("dc2", Report(one.now, path_up=True, opinions=seen)))
+    one.passes(2.0)
+    found = samples(metrics(Bench(one)))
+    assert of(found, "edge_quorum", FILES) == 2
+    assert [of(found, "edge_vantage_counts", FILES, name) for name in ("dc1", "dc2", "vpc")] == [1, 1, 0]
+    assert [of(found, "edge_vantage_age_seconds", FILES, name) for name in ("dc1", "dc2")] == [0, 2]
+    assert math.isnan(of(found, "edge_vantage_age_seconds", FILES, "vpc"))
+    down = [of(found, "edge_vantage_node", FILES, "a", "down", name) for name in ("dc1", "dc2", "vpc")]
+    assert down == [0, 1, 0]
+    assert of(found, "edge_witness") == 0
 
 
 def test_a_dead_path() -> None:

@@ -9,7 +9,7 @@ from edge.control.contract import Forecast, ForeseenStep
 from edge.control.tables import Block, plain
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Lease, Mode, Pointing, Stage
+from edge.failover.model import Assignment, Lease, Mode, Opinion, Pointing, Report, Sight, Stage
 from tests.control.desk import CALL, COSTS, FILES, STEPS, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
 
@@ -32,6 +32,41 @@ def test_a_quiet_service() -> None:
     assert rows[0].split()[:6] == ["a", "live", "active", "active", "20.0", "ms"]
     assert rows[2].split()[:3] == ["w", "witness", "active"]
     assert rows[4].startswith("agent edge-1: up 66.7 min, answers confirmed 0.2 s ago, ")
+
+
+def test_of_several_vantages_what_each_sees_and_who_abstains() -> None:
+    one = world(vantage="dc1", peers=("dc2", "dc3", "vpc"), quorum=3)
+    seen = {"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is active")}
+    one.hears(ev.Reported("dc2", Report(one.now, path_up=True, opinions=seen)))
+    one.hears(ev.Reported("dc3", Report(one.now, path_up=False, opinions=seen)))
+    one.passes(2.0)
+    lines = shown(Bench(one)).splitlines()
+    at = lines.index("3 of 4 vantages have to agree")
+    assert [" ".join(line.split()) for line in lines[at + 1 : at + 6]] == [
+        "VANTAGE HEARD a b",
+        "dc1 0.0 s ago active active",
+        "dc2 2.0 s ago down active",
+        "dc3 2.0 s ago abstains: its own path is down",
+        "vpc never abstains: it was not heard of yet",
+    ]
+    assert "vantages have to agree" not in shown(Bench(world()))
+    assert (
+        "as 3 of 4 vantages see it"
+        in status.why(Bench(one).snapshot(), Bench(one).snapshot().services[0])["would_switch_if"][0]
+    )
+
+
+def test_our_own_dead_path_is_an_abstention_too() -> None:
+    one = world(vantage="dc1", peers=("dc2",), quorum=2)
+    one.path_up = False
+    one.passes(10.0)
+    assert "dc1      0.0 s ago  abstains: its own path is down" in shown(Bench(one))
+
+
+def test_a_witness_says_so() -> None:
+    desk = Bench(world())
+    desk.witness = True
+    assert "A WITNESS: IT NEVER LEADS" in shown(desk)
 
 
 def test_before_anything_is_known() -> None:

@@ -278,7 +278,7 @@ def test_24_somebody_changes_aws_by_hand(on_drift: str, live: str, epoch: int) -
 
 def test_25_the_leaders_own_path_is_down() -> None:
     """It abstains, whatever it sees; and it serves on when the other agent leads."""
-    world = World(replace(POLICY, quorum=2)).started()
+    world = World(replace(POLICY, peers=("edge-2",), quorum=2)).started()
     world.hears(ev.Reported("edge-2", Report(world.now, True, {"a": Opinion(Sight.ACTIVE, "edge-2 sees a")})))
     world.path_up = False
     world.passes(4)

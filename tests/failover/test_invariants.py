@@ -201,6 +201,7 @@ class Chaos:
             on_drift=choice(list(OnDrift)),
             drift_per_hour=choice([1, 1000]),
             fence_required=choice([True, True, False]),
+            peers=choice([(), (), ("edge-2",)]),
             quorum=choice([1, 1, 1, 1, 2]),
             switches_per_hour=choice([1, 1000, 1000]),
         )

@@ -244,14 +244,31 @@ def test_what_is_left_before_a_renewal_is_confirmed() -> None:
 def test_another_agent_counts_once_its_word_was_seen_to_change_and_for_a_while() -> None:
     """What is found at first may be from last year."""
     peers = lease.heard({}, {"edge-2": Word(7, path_up=True)}, 100.0)
-    assert not lease.relieved(peers, 100.0, 10.0)
+    assert not lease.relieved(peers, 90.0, 100.0, 10.0)
     peers = lease.heard(peers, {"edge-2": Word(7, path_up=True)}, 102.0)
-    assert not lease.relieved(peers, 102.0, 10.0)
+    assert not lease.relieved(peers, 90.0, 102.0, 10.0)
     peers = lease.heard(peers, {"edge-2": Word(8, path_up=True)}, 104.0)
-    assert lease.relieved(peers, 113.9, 10.0)
-    assert not lease.relieved(peers, 114.0, 10.0)
+    assert lease.relieved(peers, 103.9, 113.9, 10.0)
+    assert not lease.relieved(peers, 103.9, 114.0, 10.0)
+    assert not lease.relieved(peers, 104.0, 105.0, 10.0), "it was heard before our own path went down"
     peers = lease.heard(peers, {"edge-2": Word(9, path_up=False)}, 106.0)
-    assert not lease.relieved(peers, 106.0, 10.0)
+    assert not lease.relieved(peers, 90.0, 106.0, 10.0)
+
+
+def test_a_witness_whose_path_is_up_relieves_nobody() -> None:
+    """It would not take the lease that is given up."""
+    for candidate in (True, False):
+        peers = lease.heard({}, {"edge-3": Word(7, path_up=True, candidate=candidate)}, 100.0)
+        peers = lease.heard(peers, {"edge-3": Word(8, path_up=True, candidate=candidate)}, 101.0)
+        assert lease.relieved(peers, 100.0, 102.0, 10.0) is candidate
+
+
+def test_who_is_no_candidate_looks_and_never_claims() -> None:
+    witness = lease.read(replace(US, candidate=False), None, 0, 100.0)
+    for now in (100.0, 1_000.0):
+        witness = lease.read(witness, Record(1, "edge-1", "gone", 15.0, released=now > 100.0), 1, now)
+        assert isinstance(lease.due(replace(witness, next_at=now + 1e6)), Look)
+    assert isinstance(lease.due(replace(witness, next_at=now + 1e6, candidate=True)), Write)
 
 
 # --- many agents, many seeds ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from edge.failover import events as ev
 from edge.failover import verdict
-from edge.failover.model import Opinion, Report, Sight, Thresholds
+from edge.failover.model import Sight, Thresholds
 from tests.failover.world import POLICY, Shown, World
 
 ALONE = replace(POLICY, witnesses=())
@@ -199,43 +199,4 @@ def test_the_more_the_path_loses_the_longer_silence_must_last(loss_of: int | Non
     world.passes(needed - 0.5)
     assert sight(world) is not Sight.DOWN
     world.passes(0.3)
-    assert sight(world) is Sight.DOWN
-
-
-# --- several vantages -----------------------------------------------------------------------------------------------
-
-
-def peer(world: World, said: Sight, path_up: bool = True, at: float | None = None) -> None:
-    opinions = {"a": Opinion(said, f"edge-2 sees a {said.value}")}
-    world.hears(ev.Reported("edge-2", Report(world.now if at is None else at, path_up, opinions)))
-
-
-def two(quorum: int = 2) -> World:
-    return watching(replace(POLICY, quorum=quorum))
-
-
-def test_a_quorum_of_two_needs_both() -> None:
-    world = two()
-    assert sight(world) is Sight.UNKNOWN
-    peer(world, Sight.ACTIVE)
-    assert sight(world) is Sight.ACTIVE
-    peer(world, Sight.DOWN)
-    assert sight(world) is Sight.UNKNOWN
-    assert "fewer than 2 vantages agree (active, down)" in sentence(world)
-
-
-@pytest.mark.parametrize("abstention", ["path", "old", "elsewhere"])
-def test_who_abstains_makes_no_majority_smaller(abstention: str) -> None:
-    world = two()
-    peer(world, Sight.ACTIVE, path_up=abstention != "path", at=world.now - (5.0 if abstention == "old" else 0.0))
-    node = "b" if abstention == "elsewhere" else "a"
-    assert sight(world, node) is Sight.UNKNOWN
-
-
-def test_the_peers_say_what_our_own_dead_path_hides() -> None:
-    world = two(quorum=1)
-    world.path_up = False
-    world.passes(5)
-    assert "the path is down" in sentence(world)
-    peer(world, Sight.DOWN)
     assert sight(world) is Sight.DOWN

@@ -183,7 +183,7 @@ CHANGES: dict[str, Callable[[World], object]] = {
 @pytest.mark.parametrize("what", CHANGES)
 def test_whatever_time_alone_can_change_has_a_deadline(what: str) -> None:
     """Without another event, calling the machine at its deadlines alone is as good as calling it all the time."""
-    world = World().started()
+    world = World(replace(POLICY, peers=("edge-2",))).started()
     CHANGES[what](world)
     last = max(at for at in vetoes.deadlines(world.state) if at < math.inf) + 60.0
     while world.now < last:

@@ -1,9 +1,13 @@
 """The lease's record and the agents' words, as each store keeps them."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from edge.errors import StoreConflictError, StoreSchemaError
 from edge.failover.lease import Record, Word, Write
+from edge.failover.model import Opinion, Report, Sight
 from edge.stores.contract import Store
 from edge.stores.leases import LEADER, Leases
 
@@ -44,16 +48,41 @@ def test_a_record_of_another_version_is_refused(store: Store, value: dict) -> No
         Leases(store).read()
 
 
+SEEN = Report(
+    7.0, path_up=True, opinions={"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is up")}
+)
+
+
 def test_each_agents_word_is_heard_by_all(store: Store) -> None:
-    leases = Leases(store)
-    leases.say("edge-1", path_up=True)
-    leases.say("edge-2", path_up=True)
-    leases.say("edge-2", path_up=False)
-    assert leases.heard() == {"edge-1": Word(1, path_up=True), "edge-2": Word(2, path_up=False)}
+    one, two = Leases(store), Leases(store)
+    one.say("edge-1", Word(0, path_up=True))
+    two.say("edge-2", Word(0, path_up=True))
+    two.say("edge-2", Word(0, path_up=False, candidate=False, reports={"files": SEEN}))
+    heard = replace(SEEN, at=-math.inf)
+    assert one.heard() == {"edge-1": Word(1, path_up=True), "edge-2": Word(2, False, False, {"files": heard})}
 
 
-@pytest.mark.parametrize("value", [{}, {"path": "up"}])
-def test_a_word_of_another_shape_is_refused_by_its_name(store: Store, value: dict) -> None:
+def test_a_word_goes_on_from_the_version_that_is_there(store: Store) -> None:
+    """The agent's successor, and after that the agent again: each meets a version that it does not know."""
+    old, new = Leases(store), Leases(store)
+    old.say("edge-1", Word(0, path_up=True))
+    new.say("edge-1", Word(0, path_up=True))
+    with pytest.raises(StoreConflictError):
+        old.say("edge-1", Word(0, path_up=True))
+    old.say("edge-1", Word(0, path_up=False))
+    assert new.heard() == {"edge-1": Word(3, path_up=False)}
+
+
+@pytest.mark.parametrize(
+    ("value", "word"),
+    [
+        ({"path_up": True}, Word(1, path_up=True)),
+        ({"path_up": True, "sees": {"files": "all is well"}}, Word(1, path_up=True)),
+        ({"path_up": True, "sees": {"files": {"path_up": True, "nodes": {"a": ["gone", ""]}}}}, Word(1, path_up=True)),
+        ({"up": True}, Word(1, path_up=False)),
+    ],
+)
+def test_who_says_less_or_says_it_otherwise_has_no_opinion(store: Store, value: dict, word: Word) -> None:
+    """An agent of another version: the lease goes on with it."""
     store.compare_and_set("agent/edge-2", value, 0)
-    with pytest.raises(StoreSchemaError, match="agent/edge-2 can't be understood"):
-        Leases(store).heard()
+    assert Leases(store).heard() == {"edge-2": word}
