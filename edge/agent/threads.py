@@ -8,7 +8,7 @@ class Threads:
 
     store     one, so that writes keep the order in which they were decided
     lease     one of its own: no other write holds a renewal up
-    sharing   two: what the others commit, and what the agents say of themselves
+    sharing   three: what the others commit, what we tell them, and what they tell
     telling   one: the history, which may be late and holds up no write of a switch
     disk      one: what is kept beside a shared store
     acting    one a service that switches: nobody waits for another's
@@ -19,7 +19,7 @@ class Threads:
     def __init__(self) -> None:
         self.store = ThreadPoolExecutor(1, "store")
         self.lease = ThreadPoolExecutor(1, "lease")
-        self.sharing = ThreadPoolExecutor(2, "sharing")
+        self.sharing = ThreadPoolExecutor(3, "sharing")
         self.telling = ThreadPoolExecutor(1, "telling")
         self.disk = ThreadPoolExecutor(1, "disk")
         self.acting = ThreadPoolExecutor(64, "acting")
