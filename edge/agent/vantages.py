@@ -60,8 +60,9 @@ class Vantages:
             group.create_task(self._listen())
 
     def saw(self, service: str) -> None:
-        """The driver has heard of one of its endpoints."""
-        if service in self._drivers and _told(self._report(service)) != self._posted.get(service):
+        """The driver has heard of one of its endpoints. Where no vantages are listed, nobody waits for the news."""
+        counts = service in self._drivers and self._drivers[service].state.policy.peers
+        if counts and _told(self._report(service)) != self._posted.get(service):
             self._news.set()
             self._worry.set()
 

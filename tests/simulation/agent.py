@@ -1,6 +1,7 @@
 """One agent: the real driver, sharing, lease, runner, steps and records, put together as the agent does it."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -62,8 +63,9 @@ class Watched(Driver):
 class Agent:
     """A host that outlives its processes: its clock goes on, its disk keeps, and its DNS workers answer."""
 
-    def __init__(self, name: str, world: "World", rng: random.Random, policy: Policy) -> None:
-        self.name, self._world, self._rng, self._policy = name, world, rng, policy
+    def __init__(self, name: str, world: "World", rng: random.Random, policy: Policy, candidate: bool = True) -> None:
+        self.name, self._world, self._rng, self._policy, self.candidate = name, world, rng, policy, candidate
+        self.unreachable: dict[str, float] = {}  # nodes that this agent can't reach, and until when
         self.path = far.Line(rng)
         self.store = far.Line(rng)
         self.aws = far.Line(rng)
@@ -140,7 +142,7 @@ class Agent:
     def _made_sharing(
         self, leases: Leases, records: Records, driver: Driver, process: Process, threads: Threads
     ) -> Sharing:
-        keeper = Keeper(self.name, f"boot-{self.name}/disk-{self.name}", Timing(15.0, 3.0))
+        keeper = Keeper(self.name, f"boot-{self.name}/disk-{self.name}", Timing(15.0, 3.0), candidate=self.candidate)
         return Sharing(
             keeper,
             leases,
@@ -199,11 +201,15 @@ class Agent:
 
     # --- what it sees -------------------------------------------------------------------------------------------------
 
+    def reaches(self, node: str, within_s: float = 0.0) -> bool:
+        """And did so at every moment of the last `within_s` seconds."""
+        return self.unreachable.get(node, -math.inf) < self._world.timeline.now - within_s
+
     async def _probe(self, driver: Driver, name: str, first_s: float) -> None:
         await asyncio.sleep(first_s)
         while True:
             began = self.process.clock()
-            there, back = self.path.fate()
+            there, back = self.path.fate() if self.reaches(name) else (None, None)
             shown = Shown.SILENT
             if there is not None and there < TIMEOUT_S:
                 await asyncio.sleep(there)
@@ -213,6 +219,8 @@ class Agent:
             left_s = began + TIMEOUT_S - self.process.clock()
             await asyncio.sleep(max(left_s, 0.0) if shown.value[2] else back or 0.0)
             driver.post(observed(name, shown))
+            if self.sharing:
+                self.sharing.saw(driver.service)
             await asyncio.sleep(max(began + INTERVAL_S - self.process.clock(), 0.0))
 
     async def _look(self, driver: Driver) -> None:

@@ -2,11 +2,11 @@
 
 1. one live node       one node per epoch, epochs only grow, in the store as in Route 53
 2. served = committed  an agent answers what the store had, never an older epoch, and never nothing once it answered
-3. one leader          no two agents believe at one moment that they lead; only who leads changes AWS, and no other
-                       agent has a change on its way then, but one that stands still
+3. one leader          no two agents believe at one moment that they lead, and no witness does; only who leads changes
+                       AWS, and no other agent has a change on its way then, but one that stands still
 4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest
-5. unknown never moves no switch for a failure opens while the live node has served for long, but where
-                       its path loses at random
+5. unknown never moves no switch for a failure opens while the live node has served for long, but where a path loses at
+                       random, or as many agents as have to agree could not reach it
 6. damped              between automatic switches lies the hold-down, and within an hour the budget
 7. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
 """
@@ -73,16 +73,21 @@ class Rules:
         if value["cause"] not in DAMPED:
             return
         live = self.committed[max(self.committed)]
-        failed = any(self._world.nodes.failed_within(node, TELLING_S) for node in {live, *value["outgoing"]})
+        left = {live, *value["outgoing"]}
+        failed = any(self._world.nodes.failed_within(node, TELLING_S) or self._unreached(node) for node in left)
         self._holds(failed or self._deceived(), f"epoch {value['epoch']} leaves {live}, which serves")
         apart_s = self._world.policy.hold_down_s * 0.9
         recent = [at for at, _ in self._moved if at > self._world.timeline.now - apart_s]
         self._holds(not recent, f"epoch {value['epoch']} was opened within the hold-down")
 
+    def _unreached(self, node: str) -> bool:
+        """A node that serves may be left where as many agents as have to agree can't reach it."""
+        blind = [agent for agent in self._world.agents.values() if not agent.reaches(node, TELLING_S)]
+        return len(blind) >= self._world.quorum
+
     def _deceived(self) -> bool:
         """Loss at random that has just begun may look like a dead node (docs/design.md, "When a node is down")."""
-        leader = self._world.leader
-        return leader is not None and (leader.path.trouble > 0 or leader.path.lost)
+        return any(agent.path.trouble > 0 or agent.path.lost for agent in self._world.agents.values())
 
     def _committed(self, before: int, value: Value) -> None:
         epoch, node, now = value["epoch"], value["node"], self._world.timeline.now
@@ -131,6 +136,7 @@ class Rules:
         world = self._world
         leading = [name for name, agent in world.agents.items() if agent.leads()]
         self._holds(len(leading) <= 1, f"{' and '.join(leading)} lead at one moment")
+        self._holds(all(world.agents[name].candidate for name in leading), f"{leading} leads and is a witness")
         acting = {who for who in self._calling if not world.agents[who].stands_still}
         self._holds(len(acting) <= 1, f"{' and '.join(sorted(acting))} change AWS at one moment")
         for agent in world.agents.values():

@@ -1,5 +1,6 @@
 """Random stories: faults that begin and end at any moment, several at once, and then none."""
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +25,9 @@ def run(seed: int) -> World:
     """Raises BrokenError with the story."""
     rng = random.Random(f"story {seed}")
     policy = replace(RULES, on_outage=rng.choice(list(OnOutage)), fence_required=rng.random() < 0.7)
-    world = World(rng.choice((1, 2, 2, 2, 3)), seed, policy)
+    agents = rng.choice((1, 2, 2, 2, 3))
+    quorum = rng.choice((None, 1, agents // 2 + 1)) if agents > 1 else None
+    world = World(agents, seed, policy, quorum, witnesses=rng.choice((0, 1)) if agents == 3 and quorum else 0)
     for _ in range(rng.randint(5, 20)):
         _plan(world, rng)
     try:
@@ -144,6 +147,21 @@ def _cut_off(world: World, rng: random.Random) -> Trouble:
     return "the live node dies, and the leader is cut off", begin, lambda: None
 
 
+def _unreachable(world: World, rng: random.Random) -> Trouble:
+    """For one agent, or the leader: what it sees, the others don't."""
+    agent, leader, node = _agent(world, rng), rng.random() < 0.5, rng.choice("ab")
+
+    def begin() -> None:
+        nonlocal agent
+        agent = world.leader or agent if leader else agent
+        agent.unreachable[node] = math.inf
+
+    def end() -> None:
+        agent.unreachable[node] = world.timeline.now
+
+    return f"an agent can't reach {node}", begin, end
+
+
 def _everybodys_line(world: World, rng: random.Random) -> Trouble:
     kind = rng.choice(("path", "store", "aws"))
 
@@ -205,6 +223,6 @@ def _hand(world: World, rng: random.Random) -> Trouble:
 
 
 TROUBLES: tuple[Callable[[World, random.Random], Trouble], ...] = (
-    _node, _live_node, _live_node, _flapping, _line, _line, _everybodys_line, _slow, _cut_off, _cut_off, _cloud,
-    _killed, _stopped, _paused, _paused, _operator, _hand,
+    _node, _live_node, _live_node, _flapping, _line, _line, _unreachable, _everybodys_line, _slow, _cut_off, _cut_off,
+    _cloud, _killed, _stopped, _paused, _paused, _operator, _hand,
 )  # fmt: skip

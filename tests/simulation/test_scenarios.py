@@ -1,6 +1,7 @@
 """Named stories of several agents: the rows of the failure catalogue that are about deciding, and what seeds found."""
 
 import logging
+import math
 from dataclasses import replace
 
 import pytest
@@ -361,3 +362,77 @@ def test_a_follower_names_the_leader(pair: World) -> None:
     assert reply
     assert not reply.accepted
     assert leader_of(pair) in reply.sentence
+
+
+# --- many eyes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quorum", [1, 2])
+def test_the_leader_alone_can_not_reach_the_live_node_and_it_holds(quorum: int) -> None:
+    world = World(2, quorum=quorum).starts()
+    leader = leader_of(world)
+    world.agents[leader].unreachable["a"] = math.inf
+    world.passes(60.0)
+    assert world.live == "a"
+    assert world.told("the vantages disagree on a")
+    for agent in world.agents.values():
+        agent.unreachable["a"] = math.inf
+    world.passes(10.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+@pytest.mark.parametrize(("agents", "quorum"), [(2, 1), (3, 2)])
+def test_the_leader_dies_with_the_live_node_and_those_that_are_left_move(agents: int, quorum: int) -> None:
+    world = World(agents, quorum=quorum, witnesses=agents - 2).starts()
+    world.agents[leader_of(world)].kill()
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(22.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+def test_of_two_that_have_to_agree_one_dies_and_nothing_moves_but_by_hand() -> None:
+    world = World(2, quorum=2).starts()
+    next(agent for agent in world.agents.values() if not agent.leads()).kill()
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(120.0)
+    assert world.live == "a"
+    assert world.told("too few vantages can tell of a")
+    leader = world.leader
+    assert leader
+    assert leader.hears(ev.Promote("b", "anna", "test"))
+    world.passes(10.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+def test_one_of_three_whose_path_is_down_abstains() -> None:
+    world = World(3, quorum=2, witnesses=1).starts()
+    next(agent for agent in world.agents.values() if not agent.leads()).path.up = False
+    world.passes(30.0)
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(10.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+def test_one_of_three_that_loses_the_store_is_stale_and_the_others_move() -> None:
+    world = World(3, quorum=2, witnesses=1).starts()
+    next(agent for agent in world.agents.values() if not agent.leads()).store.up = False
+    world.passes(30.0)
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(10.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+def test_a_witness_is_left_alone_and_nobody_leads() -> None:
+    world = World(3, quorum=2, witnesses=1).starts()
+    for agent in list(world.agents.values())[:2]:
+        agent.kill()
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(120.0)
+    assert world.leader is None
+    assert world.agents["edge-3"].answer == ("a", 1)
+    world.ends_well()

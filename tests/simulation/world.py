@@ -31,10 +31,19 @@ RULES = replace(
 )
 
 
+def _seeing(policy: Policy, name: str, names: list[str], quorum: int | None) -> Policy:
+    if quorum is None:
+        return policy
+    return replace(policy, vantage=name, peers=tuple(each for each in names if each != name), quorum=quorum)
+
+
 class World:
-    def __init__(self, agents: int = 2, seed: int = 0, policy: Policy = RULES) -> None:
+    def __init__(
+        self, agents: int = 2, seed: int = 0, policy: Policy = RULES, quorum: int | None = None, witnesses: int = 0
+    ) -> None:
+        """With a `quorum`, all agents are vantages, the last ones of them witnesses."""
         self.rng = random.Random(seed)
-        self.policy, self.alone = policy, agents == 1
+        self.policy, self.alone, self.quorum = policy, agents == 1, quorum or 1
         self.timeline = Timeline()
         self.rules = Rules()
         self.rules.world = self
@@ -45,7 +54,13 @@ class World:
         self.steps, self.stepping_s = 0, 0.0
         self._told: list[tuple[float, str, str]] = []
         names = [f"edge-{number + 1}" for number in range(agents)]
-        self.agents = {name: Agent(name, self, random.Random(f"{seed}/{name}"), policy) for name in names}
+        candidates = names[: agents - witnesses]
+        self.agents = {
+            name: Agent(
+                name, self, random.Random(f"{seed}/{name}"), _seeing(policy, name, names, quorum), name in candidates
+            )
+            for name in names
+        }
 
     def starts(self, node: str = "a") -> "World":
         """AWS points to the node, and each agent has been up for a while."""
@@ -115,6 +130,7 @@ class World:
             self.nodes.becomes(name, Shown.ACTIVE)
         self.cloud.fault = None
         for agent in self.agents.values():
+            agent.unreachable = {node: min(until, self.timeline.now) for node, until in agent.unreachable.items()}
             for line in (agent.path, agent.store, agent.aws):
                 line.mend()
             if agent.process.paused:
