@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edge.failover import events as ev
-from edge.failover import verdict
+from edge.failover import verdict, vetoes
 from edge.failover.model import Opinion, Policy, Report, Sight
 from tests.failover.world import POLICY, Shown, World
 
@@ -126,6 +126,11 @@ def test_why_a_vantage_abstains() -> None:
     assert verdict.abstains(world.state, "dc2", world.now) == "it was not heard of for 15.0 s"
     says(world, "dc2", Sight.ACTIVE, path_up=False)
     assert verdict.abstains(world.state, "dc2", world.now) == "its own path is down"
+
+
+def test_the_machine_wants_to_be_called_when_a_word_becomes_stale() -> None:
+    world = says(watching(TWO), "dc2", Sight.ACTIVE)
+    assert world.now + TWO.report_s in vetoes.deadlines(world.state)
 
 
 def test_who_does_not_probe_a_node_has_no_say_of_it() -> None:
