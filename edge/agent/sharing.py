@@ -86,16 +86,20 @@ class Sharing:
             group.create_task(self._vantages.run())
 
     async def leave(self, within_s: float) -> None:
-        """Give the lease back, if that can be done in time: another agent then leads at once. After `run` ended.
-
-        What was on its way to the store by then may be a claim.
+        """Give the lease back and withdraw what we said we see, if that can be done in time: another agent then leads,
+        and decides, at once. After `run` ended.
         """
         self._face(leaving=True)
         with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._hear()
-                while self._keeper.standing is not Standing.FOLLOWING:
-                    await self._turn()
+            async with asyncio.timeout(within_s), asyncio.TaskGroup() as group:
+                group.create_task(self._give_back())
+                group.create_task(self._vantages.withdraw())
+
+    async def _give_back(self) -> None:
+        """What was on its way to the store by then may be a claim."""
+        await self._hear()
+        while self._keeper.standing is not Standing.FOLLOWING:
+            await self._turn()
 
     def look_again(self) -> None:
         """There are drivers that know nothing of the store and of the lease yet."""

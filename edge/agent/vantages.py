@@ -23,6 +23,7 @@ from edge.failover.model import Report, Sight
 from edge.stores.leases import Leases
 
 EAGER_S = 0.2  # five small reads a second cost DynamoDB's customer five cents a day
+AGAIN_S = 0.1
 Told = tuple[bool, Mapping[str, Sight]]
 log = logging.getLogger("edge")
 
@@ -83,14 +84,18 @@ class Vantages:
 
     async def _post(self) -> bool:
         reports = {service: self._report(service) for service in self._drivers}
-        keeper = self._keeper()
-        word = Word(0, self._path_up(), keeper.candidate, reports)
+        if not await self._said(Word(0, self._path_up(), self._keeper().candidate, reports)):
+            return False
+        self._posted = {service: _told(report) for service, report in reports.items()}
+        return True
+
+    async def _said(self, word: Word) -> bool:
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._threads, self._leases.say, keeper.name, word)
+            await loop.run_in_executor(self._threads, self._leases.say, self._keeper().name, word)
         except StoreError as error:
             log.debug("what this agent sees is not posted: %s", error)
             return False
-        self._posted = {service: _told(report) for service, report in reports.items()}
         return True
 
     def _report(self, service: str) -> Report:
@@ -100,6 +105,14 @@ class Vantages:
         """Down only where every service's endpoints are silent."""
         paths = [verdict.path(driver.state, self._now()) for driver in self._drivers.values()]
         return not all(path is not None and path.slug == "path_down" for path in paths) or not paths
+
+    async def withdraw(self) -> None:
+        """After `run` ended: what we saw last must not stand until it is stale, whatever the others see."""
+        policies = {service: driver.state.policy for service, driver in self._drivers.items()}
+        gone = {service: verdict.withdrawn(policy, self._now()) for service, policy in policies.items()}
+        word = Word(0, path_up=False, candidate=False, reports=gone)
+        while not await self._said(word):  # noqa: ASYNC110 a store that is back sets no event
+            await asyncio.sleep(AGAIN_S)
 
     # --- the others' --------------------------------------------------------------------------------------------------
 

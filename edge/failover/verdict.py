@@ -168,6 +168,11 @@ def report(state: State, now: float) -> Report:
     return Report(now, not _blind(trouble), {**said, **doubted})
 
 
+def withdrawn(policy: Policy, now: float) -> Report:
+    """What an agent posts that stops."""
+    return Report(now, path_up=True, opinions=dict.fromkeys(policy.nodes, Opinion(Sight.UNKNOWN, "it has stopped")))
+
+
 def _ours(state: State, node: str, now: float) -> Opinion:
     trouble = path(state, now)
     return Opinion(Sight.UNKNOWN, trouble.sentence) if trouble and _blind(trouble) else opinion(state, node, now)

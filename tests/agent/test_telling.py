@@ -12,9 +12,9 @@ import pytest
 from edge.failover import events as ev
 from edge.failover.lease import Timing, Word
 from edge.failover.model import Assignment, Opinion, Report, Sight, State
-from edge.stores.leases import AGENTS, Leases
+from edge.stores.leases import AGENTS, LEADER, Leases
 from edge.stores.sqlite import SqliteStore
-from tests.agent.test_giving_up import SERVICE, Agent, Frail, seen, until
+from tests.agent.test_giving_up import PATIENCE_S, SERVICE, Agent, Frail, seen, until
 from tests.failover.world import POLICY, Shown, World
 
 HOURS = Timing(duration_s=4e6, renew_s=1e6)
@@ -128,3 +128,13 @@ async def test_a_report_for_a_service_that_we_lack_is_left(store: Frail) -> None
             theirs.say("two", Word(0, path_up=True, reports={"another": Report(0.0, True, {})}))
             await asyncio.sleep(0.02)
         assert not heard(one)
+
+
+async def test_who_stops_withdraws_what_it_saw(store: Frail) -> None:
+    async with Agent("one", store) as one:
+        one.driver.state = watching("one", "two", seen(silent=False))
+        await until(lambda: says(store, "one") == {"a": "active", "b": "active"})
+        await one.stops()
+        await one.shell.leave(PATIENCE_S)
+        assert says(store, "one") == {"a": "unknown", "b": "unknown"}
+        assert store.store.read(LEADER).value["released"]

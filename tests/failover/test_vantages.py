@@ -128,6 +128,15 @@ def test_why_a_vantage_abstains() -> None:
     assert verdict.abstains(world.state, "dc2", world.now) == "its own path is down"
 
 
+def test_who_has_stopped_withdraws_what_it_saw() -> None:
+    world = says(watching(replace(TWO, quorum=1)), "dc2", Sight.ACTIVE)
+    world.hears(ev.Reported("dc2", verdict.withdrawn(TWO, world.now)))
+    assert dead(world).live == "b"
+    world = watching(TWO)
+    world.hears(ev.Reported("dc2", verdict.withdrawn(TWO, world.now)))
+    assert opinion(world).sentence.endswith("dc2 can't tell (it has stopped)")
+
+
 def test_the_machine_wants_to_be_called_when_a_word_becomes_stale() -> None:
     world = says(watching(TWO), "dc2", Sight.ACTIVE)
     assert world.now + TWO.report_s in vetoes.deadlines(world.state)

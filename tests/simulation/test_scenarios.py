@@ -392,6 +392,16 @@ def test_the_leader_dies_with_the_live_node_and_those_that_are_left_move(agents:
     world.ends_well()
 
 
+@pytest.mark.parametrize("leader", [True, False])
+def test_one_of_two_stops_and_what_it_saw_keeps_the_other_from_nothing(leader: bool) -> None:
+    world = World(2, quorum=1).starts()
+    next(agent for agent in world.agents.values() if agent.leads() is leader).stop()
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(8.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
 def test_of_two_that_have_to_agree_one_dies_and_nothing_moves_but_by_hand() -> None:
     world = World(2, quorum=2).starts()
     next(agent for agent in world.agents.values() if not agent.leads()).kill()
