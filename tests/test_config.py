@@ -1254,6 +1254,17 @@ def test_vantages_that_can_not_work(problems: Problems, vantage: str, role: str,
     assert problem.startswith(beginning)
 
 
+def test_without_the_store_the_agents_hold_and_there_is_no_other_word(read: Read, problems: Problems) -> None:
+    three = 'agents = ["edge-1", "edge-2", "edge-3"]\non_store_loss = "{}"'
+    assert read(watched(three.format("hold"))).vantage.on_store_loss == "hold"
+    (unanimous,) = problems(watched(three.format("unanimous")))
+    assert unanimous.startswith(
+        'vantage.on_store_loss: found "unanimous"; the agents hear of each other through the store'
+    )
+    (other,) = problems(watched(three.format("go")))
+    assert other == 'vantage.on_store_loss: found "go"; the one word here is "hold"'
+
+
 def test_an_agent_is_an_agent_or_a_witness(problems: Problems) -> None:
     told = problems(watched('agents = ["edge-1", "edge-2"]\nwitnesses = ["edge-1"]'))
     assert 'vantage.witnesses: "edge-1" is listed twice: an agent has one vote' in told

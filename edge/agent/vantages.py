@@ -52,6 +52,7 @@ class Vantages:
         self._news, self._worry = asyncio.Event(), asyncio.Event()
         self._posted: Mapping[str, Told] = {}
         self._peers: Mapping[str, Peer] = {}
+        self._strangers: set[str] = set()
         self._blind_since: float | None = None
 
     async def run(self) -> None:
@@ -153,9 +154,17 @@ class Vantages:
         for name, peer in moved.items():
             if peer.moved_at == -math.inf:
                 continue
+            self._welcome(name)
             for service, report in peer.word.reports.items():
                 if service in self._drivers:
                     self._drivers[service].post(ev.Reported(name, replace(report, at=peer.moved_at)))
+
+    def _welcome(self, name: str) -> None:
+        """One whom our file lacks is told of once: the agents' lists differ."""
+        listed = {peer for driver in self._drivers.values() for peer in driver.state.policy.peers}
+        if listed and name not in listed | self._strangers:
+            self._strangers.add(name)
+            log.warning("%s posts what it sees, and is not among the vantages of this file: it does not count", name)
 
     def _relieved(self) -> bool:
         """Whether another agent, heard of since our path went down, has its own up."""

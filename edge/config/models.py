@@ -37,6 +37,7 @@ from edge.config.values import (
     GuestOs,
     HostPrefix,
     Name,
+    OnStoreLoss,
     OwnerName,
     Port,
     Prefix,
@@ -56,6 +57,7 @@ from edge.config.values import (
     several,
     socket_path,
     some,
+    store_loss,
     time_of_day,
     timezone_of,
 )
@@ -238,6 +240,8 @@ class Vantages(Model):
     agents: tuple[Word, ...] = Field((), examples=[["edge-1", "edge-2"]])
     witnesses: tuple[Word, ...] = Field((), examples=[["edge-3"]])  # those that never lead
     quorum: Count | None = None
+    # Without the store nobody leads: an answer that moved then could be one that another agent does not give.
+    on_store_loss: Annotated[OnStoreLoss, PlainValidator(store_loss)] = OnStoreLoss.HOLD
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -138,3 +138,18 @@ async def test_who_stops_withdraws_what_it_saw(store: Frail) -> None:
         await one.shell.leave(PATIENCE_S)
         assert says(store, "one") == {"a": "unknown", "b": "unknown"}
         assert store.store.read(LEADER).value["released"]
+
+
+async def test_a_stranger_is_told_of_once(store: Frail, caplog: pytest.LogCaptureFixture) -> None:
+    """Somebody has forgotten it in one of the files."""
+    theirs = [Leases(store.store), Leases(store.store)]
+    async with Agent("one", store) as one:
+        one.driver.state = watching("one", "two", seen(silent=False))
+        await until(lambda: one.driver.leads)
+        for _ in range(10):
+            for name, said in zip(("two", "three"), theirs, strict=True):
+                said.say(name, Word(0, path_up=True, reports={SERVICE: Report(0.0, True, {})}))
+            await asyncio.sleep(0.05)
+        await until(lambda: bool(heard(one)))
+    [warned] = [record.message for record in caplog.records if "vantages" in record.message]
+    assert warned.startswith("three posts what it sees")
