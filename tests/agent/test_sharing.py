@@ -281,7 +281,7 @@ async def test_an_agents_word_waits_for_no_verifying(tmp_path: Path, monkeypatch
     taken = [busy.submit(over.wait, 2 * PATIENCE_S) for _ in range(100)]
     try:
         async with asyncio.timeout(PATIENCE_S):
-            await live._sharing._word()
+            await live._sharing._vantages._post()
         assert said
         assert not any(each.done() for each in taken)
     finally:
