@@ -83,11 +83,13 @@ class Rules:
     def _unreached(self, node: str) -> bool:
         """A node that serves may be left where as many agents as have to agree can't reach it."""
         blind = [agent for agent in self._world.agents.values() if not agent.reaches(node, TELLING_S)]
-        return len(blind) >= self._world.quorum
+        return len(blind) >= (self._world.quorum or 1)
 
     def _deceived(self) -> bool:
         """Loss at random that has just begun may look like a dead node (docs/design.md, "When a node is down")."""
-        return any(agent.path.trouble > 0 or agent.path.lost for agent in self._world.agents.values())
+        world = self._world
+        deciding = world.agents.values() if world.quorum else filter(None, [world.leader])
+        return any(agent.path.trouble > 0 or agent.path.lost for agent in deciding)
 
     def _committed(self, before: int, value: Value) -> None:
         epoch, node, now = value["epoch"], value["node"], self._world.timeline.now

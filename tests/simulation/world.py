@@ -43,7 +43,7 @@ class World:
     ) -> None:
         """With a `quorum`, all agents are vantages, the last ones of them witnesses."""
         self.rng = random.Random(seed)
-        self.policy, self.alone, self.quorum = policy, agents == 1, quorum or 1
+        self.policy, self.alone, self.quorum = policy, agents == 1, quorum
         self.timeline = Timeline()
         self.rules = Rules()
         self.rules.world = self
