@@ -446,3 +446,38 @@ def test_a_witness_is_left_alone_and_nobody_leads() -> None:
     assert world.leader is None
     assert world.agents["edge-3"].answer == ("a", 1)
     world.ends_well()
+
+
+@pytest.mark.parametrize("quorum", [1, 2])
+def test_the_store_is_gone_and_no_vantage_is_heard(quorum: int) -> None:
+    """All serve on, and nobody moves, until it is back: then at once, by what is seen now."""
+    world = World(3, quorum=quorum, witnesses=1).starts()
+    for agent in world.agents.values():
+        agent.store.up = False
+    world.passes(30.0)
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(120.0)
+    assert world.leader is None
+    assert {agent.answer for agent in world.agents.values()} == {("a", 1)}
+    for agent in world.agents.values():
+        agent.store.mend()
+    world.passes(25.0)
+    assert {agent.answer for agent in world.agents.values()} == {("b", 2)}
+    world.ends_well()
+
+
+def test_the_lease_is_not_given_up_to_a_witness() -> None:
+    world = World(2, quorum=1, witnesses=1).starts()
+    world.agents["edge-1"].path.up = False
+    world.passes(120.0)
+    assert leader_of(world) == "edge-1"
+    world.ends_well()
+
+
+def test_the_witness_sees_what_the_leaders_line_hides() -> None:
+    """The leader loses packets at random: it takes the live node for dead at worst, and the others do not."""
+    world = World(3, quorum=2, witnesses=1).starts()
+    world.agents[leader_of(world)].path.trouble = 0.6
+    world.passes(120.0)
+    assert (world.live, world.epoch) == ("a", 1)
+    world.ends_well()
