@@ -12,6 +12,7 @@ import pytest
 from edge import storing
 from edge.config import StoreKind, load
 from edge.errors import EdgeError, RefusedError, StoreConflictError, StoreError, StoreSchemaError
+from edge.failover.lease import Word
 from edge.failover.model import Assignment, Cause, Intent, Override
 from edge.history import Line
 from edge.stores import table
@@ -215,11 +216,11 @@ def test_a_running_agents_file_is_refused(home: Home) -> None:
 def test_a_table_on_which_an_agent_speaks_is_refused(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     storing.init(home.file)
     leases = Leases(DynamoStore(home.calls, home.table))
-    leases.say("edge-2", path_up=True)
+    leases.say("edge-2", Word(0, path_up=True))
     config = load(home.file)
 
     def speaks(_for_s: float) -> None:
-        leases.say("edge-2", path_up=True)
+        leases.say("edge-2", Word(0, path_up=True))
 
     with pytest.raises(RefusedError, match=r"an agent works with the table edge-.* \(edge-2\): stop all of them first"):
         storing._Table(config, None, speaks)
