@@ -86,6 +86,17 @@ def silent(track: Track, count: int) -> bool:
     return track.samples >= min(count, WINDOW) and track.history & _newest(count) == 0 and not at_all
 
 
+def lost(track: Track, count: int) -> int:
+    """How many of the last `count` probes were not answered in time."""
+    asked = min(count, track.samples)
+    return asked - (track.history & _newest(asked)).bit_count()
+
+
+def oldest_loss(track: Track) -> int:
+    """How many probes ago the oldest loss of the window was; 1: the last probe, 0: none was lost."""
+    return (~track.history & _newest(track.samples)).bit_length()
+
+
 def _newest(count: int) -> int:
     return _MASK >> max(WINDOW - count, 0)
 

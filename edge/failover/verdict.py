@@ -6,22 +6,23 @@ beginning of the newest, another endpoint was asked and answered. If one outage 
 lasted from the first failure until after the beginning of the newest, and no answer could have come through in between:
 so no single outage, however long, and in whatever phase and pace it meets the probes, makes a live node look dead.
 Several outages, or random loss, could. Therefore the others must be answering again, and the run must be so long that
-loss as they see it explains it less than once in a million.
+loss does not explain it, be it steady or just begun (`luck`).
 
-A node whose bucket is full without such a run is down only when another endpoint lost nothing while it failed.
+A node whose bucket is full without such a run is down only when another endpoint lost nothing while it failed, and the
+losses are not shared so by chance.
 
 A vantage that can't tell says UNKNOWN; it abstains while its path is down or when it was not heard of for `report_s`.
 The quorum is of all the vantages that are configured, so abstentions never make a majority smaller. Those who agree
 have to be more than those who see it otherwise too: with a quorum of one, two that disagree move nothing.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from edge.failover import health
+from edge.failover import health, luck
 from edge.failover.model import Observation, Opinion, Policy, Reason, Report, Sight, State, Track
 
 _UNSEEN = Track()
-_CHANCE = 1e-6  # that loss alone explains a run: at a probe a second, once in 11 days of steady loss
+_SILENCE = 3  # probes, however low `fall` is: who has just lost one still tells of the path
 
 
 def path(state: State, now: float) -> Reason | None:
@@ -89,39 +90,40 @@ def _failures(track: Track) -> str:
 def _proof(state: State, node: str, track: Track, now: float) -> str | None:
     """What shows that the path carried packets while the node failed, None when nothing does."""
     if track.run < state.policy.thresholds.fall:
-        return _singled_out(state, node, now)
+        return _singled_out(state, node, track, now)
     if track.history & 1:
         return "its own host answered"
     return _passed_by(state, node, track, now)
 
 
-def _singled_out(state: State, node: str, now: float) -> str | None:
+def _singled_out(state: State, node: str, track: Track, now: float) -> str | None:
     """For failures here and there: an endpoint that lost nothing in the same time."""
-    clean = next(iter(_others(state, node, health.WINDOW, now)), None)
-    return f"{clean} answered every one of its last {health.WINDOW} probes" if clean else None
+    others = _heard(state, node, now)
+    clean = next((name for name, other in others.items() if health.answering(other, health.WINDOW)), None)
+    refused = track.history & 1
+    if clean is None or not (refused or luck.shared(track, others.values()) <= luck.RARE):
+        return None
+    return f"{clean} answered every one of its last {health.WINDOW} probes"
 
 
 def _passed_by(state: State, node: str, track: Track, now: float) -> str | None:
     """For a run of silence: endpoints that answered during it, and again now."""
-    others = _others(state, node, state.policy.thresholds.fall, now)
-    if track.vouched_at > track.asked_at or not others or _chance(others.values()) ** track.run > _CHANCE:
+    heard, fall = _heard(state, node, now), state.policy.thresholds.fall
+    vouching = {name: other for name, other in heard.items() if health.answering(other, fall)}
+    if track.vouched_at > track.asked_at or not vouching:
         return None
-    return f"{', '.join(others)} answered meanwhile"
+    if luck.explains(track, vouching.values(), heard.values()):
+        return None
+    return f"{', '.join(vouching)} answered meanwhile"
 
 
-def _chance(others: Collection[Track]) -> float:
-    """That a probe is lost, as these endpoints saw it: half a loss more than was seen, as few probes prove little."""
-    asked = sum(other.samples for other in others)
-    answered = sum(other.history.bit_count() for other in others)
-    return (asked - answered + 0.5) / (asked + 1)
-
-
-def _others(state: State, node: str, count: int, now: float) -> Mapping[str, Track]:
-    """The other endpoints that answered each of their last `count` probes."""
+def _heard(state: State, node: str, now: float) -> Mapping[str, Track]:
+    """The other endpoints that tell of the path: who is wholly silent may be dead as well."""
+    least, stale_s = max(state.policy.thresholds.fall, _SILENCE), state.policy.stale_s
     return {
         name: other
         for name, other in _tracks(state).items()
-        if name != node and health.fresh(other, state.policy.stale_s, now) and health.answering(other, count)
+        if name != node and health.fresh(other, stale_s, now) and not health.silent(other, least)
     }
 
 

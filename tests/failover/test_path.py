@@ -135,6 +135,20 @@ def test_random_loss_makes_no_live_node_look_dead(loss: float, witnesses: int) -
     assert not world.all(ev.WriteIntent)
 
 
+@pytest.mark.parametrize("witnesses", [1, 2])
+def test_loss_that_begins_at_once_seldom_makes_a_live_node_look_dead(witnesses: int) -> None:
+    """Of 120 onsets. Who looks at the others' long past, and only at those who have just answered, moves 14 and 15."""
+    names = ["a", "b", "w", "w2"][: 2 + witnesses]
+    pace = dict.fromkeys(names, Pace(1.0, 0.5))
+    moved = 0
+    for seed in range(120):
+        world, random = begun(3, 2, 6, names), Random(seed)
+        world.hears(ev.Reconfigured(replace(world.state.policy, loss_limit=0.2)))
+        lived(world, pace, Line(), 70.0, random=random)
+        moved += bool(lived(world, pace, Line(loss=0.14), 30.0, random=random).all(ev.WriteIntent))
+    assert moved <= 4
+
+
 @settings(max_examples=100, deadline=None)
 @given(
     fall=st.integers(1, 5),

@@ -1,0 +1,68 @@
+"""Luck: how well random loss on the path explains that a node which lives looks dead.
+
+Three ways to be deceived, and the bound on each:
+
+- `steady`: loss goes on as the others saw it in their whole window. The run comes by chance once in a million.
+- `sudden`: loss began at some moment of the window, at whatever rate, and strikes everybody. Held against "the node is
+  dead, and each of the others loses as it did before", it has to explain what was seen fifty times worse. Where the
+  others lost nothing, only the length of the run can tell, and `fall` probes have to do: 1 in 64 at worst for three.
+- `shared`: for failures here and there. Loss that strikes everybody alike draws the lost probes by lot; that so many of
+  them are the node's comes by chance once in a million, whatever the rate.
+"""
+
+import math
+from collections.abc import Collection
+
+from edge.failover import health
+from edge.failover.model import Track
+
+RARE = 1e-6  # at a probe a second, once in 11 days of steady loss
+_WORSE = 1 / 50  # for a likelihood; three losses beside three answers have 1 in 64
+
+
+def explains(node: Track, vouching: Collection[Track], heard: Collection[Track]) -> bool:
+    """Whether loss explains the node's run. `vouching`: who answers again; `heard`: who is not wholly silent."""
+    return steady(vouching) ** node.run > RARE or sudden(node.run, heard) > _WORSE
+
+
+def steady(others: Collection[Track]) -> float:
+    """That a probe is lost, as these endpoints saw it: half a loss more than was seen, as few probes prove little."""
+    asked = sum(other.samples for other in others)
+    lost = sum(health.lost(other, health.WINDOW) for other in others)
+    return (lost + 0.5) / (asked + 1)
+
+
+def sudden(run: int, others: Collection[Track]) -> float:
+    """How much better than the node's death loss that began within the window explains what was seen, at its best."""
+    counts = (run << doubling for doubling in range(health.WINDOW.bit_length()))
+    return max(_begun(run, others, count) for count in counts if count < health.WINDOW or count == run)
+
+
+def _begun(run: int, others: Collection[Track], count: int) -> float:
+    """Loss that began `count` probes ago, at the rate that fits best, against what each endpoint lost before."""
+    asked = sum(min(count, other.samples) for other in others)
+    lost = sum(health.lost(other, count) for other in others)
+    if lost == 0:
+        return 0.0
+    anew = _likelihood(run + lost, run + asked, (run + lost) / (run + asked))
+    return math.exp(anew - sum(_as_before(other, count) for other in others))
+
+
+def _as_before(other: Track, count: int) -> float:
+    newer, asked = health.lost(other, count), min(count, other.samples)
+    older = health.lost(other, health.WINDOW) - newer
+    return _likelihood(newer, asked, (older + 0.5) / (other.samples - asked + 1))
+
+
+def _likelihood(lost: int, asked: int, rate: float) -> float:
+    """Its logarithm."""
+    return lost * math.log(rate) + (asked - lost) * math.log1p(-rate)
+
+
+def shared(node: Track, others: Collection[Track]) -> float:
+    """The chance that a lot gives the node so many of all the losses since the oldest that its window has."""
+    since = health.oldest_loss(node)
+    ours, theirs = health.lost(node, since), sum(health.lost(other, since) for other in others)
+    asked = sum(min(since, other.samples) for other in others)
+    drawn = math.comb(since, ours) * math.comb(asked, theirs)
+    return drawn / math.comb(since + asked, ours + theirs)
