@@ -27,8 +27,7 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
     run = track.run + 1 if same else 1
     health = _judged(track.health, seen.sight, run, bucket, limits)
     recovered = track.health is Sight.DOWN and health is not Sight.DOWN
-    return replace(
-        track,
+    return Track(
         health=health,
         seen=seen.sight,
         run=run,

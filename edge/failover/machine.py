@@ -73,7 +73,8 @@ def _decided(state: State, effects: Effects, now: float) -> ev.Decision:
     reason, before = _reason(state, now), state.reason
     if reason.slug != before.slug and {reason.slug, before.slug} & set(vetoes.HOLDS):
         effects = (*effects, ev.Tell("reason", reason.sentence))
-    return ev.Decision(replace(state, reason=reason), effects, reason, _deadline(state, now))
+    said = state if reason == before else replace(state, reason=reason)
+    return ev.Decision(said, effects, reason, _deadline(state, now))
 
 
 def _deadline(state: State, now: float) -> float | None:
@@ -547,7 +548,10 @@ def _refreshed(state: State, now: float) -> State:
         state = replace(state, override=None)
     live = _watched(state)
     need = vetoes.need(state, live, now) if live else None
-    return replace(state, need=need, rejected=state.rejected if need else None)
+    rejected = state.rejected if need else None
+    if (need, rejected) == (state.need, state.rejected):
+        return state
+    return replace(state, need=need, rejected=rejected)
 
 
 def _watched(state: State) -> str | None:

@@ -27,10 +27,10 @@ _SILENCE = 3  # probes, however low `fall` is: who has just lost one still tells
 
 def path(state: State, now: float) -> Reason | None:
     """Why the path can't be trusted now, None when it can. Judged by this agent's own probes alone."""
-    tracks = [t for t in _tracks(state).values() if health.fresh(t, state.policy.stale_s, now)]
-    fall = state.policy.thresholds.fall
+    known, fall = _tracks(state), state.policy.thresholds.fall
+    tracks = [t for t in known.values() if health.fresh(t, state.policy.stale_s, now)]
     if tracks and all(health.silent(t, fall) for t in tracks):
-        names = ", ".join(_tracks(state))
+        names = ", ".join(known)
         return Reason("path_down", f"nothing answers over the path ({names}): the path is down, not the nodes")
     return _lossy(state.policy, [t for t in tracks if t.history & 1 and t.samples > fall])
 
