@@ -11,6 +11,9 @@ DEBIAN += $(if $(shell command -v npm),,nodejs npm)
 # A second implementation of DynamoDB, for the stores' tests; without npm they are skipped.
 DYNALITE := dynalite@4.0.0
 
+# What a whole run asks of the emulated AWS; then the policy is held against it.
+CALLS := .calls
+
 # Installed, systemd-resolved would take /etc/resolv.conf over: it is unpacked beside the project. Without it its tests
 # are skipped.
 UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
@@ -21,7 +24,9 @@ demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
 test: debian .venv/dev-ready .node/ready lint
-	$(BIN)/pytest --cov=edge --cov-report=term:skip-covered
+	rm -f $(CALLS)
+	EDGE_AWS_CALLS=$(abspath $(CALLS)) $(BIN)/pytest -n 2 --dist loadfile --cov=edge --cov-report=term:skip-covered
+	$(BIN)/pytest -q --calls $(CALLS) tests/switches/test_iam_policy.py
 	$(BIN)/coverage report --fail-under=100 --include='edge/failover/*,edge/dns/zone.py,edge/dns/answer.py,edge/dns/encoder.py,edge/dns/guard.py,edge/dns/message.py,edge/dns/cookies.py,edge/dns/rates.py,edge/dns/site.py'
 
 lint: .venv/dev-ready

@@ -1,13 +1,13 @@
-"""deploy/iam-policy.json allows what the program does, and nothing else: held against every call of this test run.
+"""deploy/iam-policy.json allows what the program does, and nothing else: held against every call of a whole test run.
 
 Each call to an emulated AWS by edge.switches.session, of whichever test and process, is judged as IAM would: some
 statement has to allow its action on each of its resources, under its conditions. The policy's ids are an example's, so
-an id stands for any of its kind. Of a whole run, whatever the policy allows has to have been used.
+an id stands for any of its kind. And whatever the policy allows has to have been used.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -20,7 +20,7 @@ from edge.agent.build import switches
 from edge.config import load
 from edge.stores.dynamodb import KEYS
 from edge.switches.session import Session, Settings
-from tests.conftest import AllCalls, Asked
+from tests.conftest import Asked
 
 ROOT = Path(__file__).parents[2]
 REGION = "ap-northeast-1"
@@ -181,8 +181,8 @@ def batch(call: Asked) -> dict[str, frozenset[str]]:
 # --- both ways --------------------------------------------------------------------------------------------------------
 
 
-def test_every_call_of_this_run_is_allowed(all_calls: AllCalls) -> None:
-    refused = [(call, resource) for call, resource in judged(all_calls.calls) if not allowing(call, resource)]
+def test_every_call_of_a_whole_run_is_allowed(all_calls: Sequence[Asked]) -> None:
+    refused = [(call, resource) for call, resource in judged(all_calls) if not allowing(call, resource)]
     assert not {(call.api, resource, str(context(call))) for call, resource in refused}
 
 
@@ -194,13 +194,11 @@ def allowing(call: Asked, resource: str) -> list[Statement]:
     return [each for each in policy() if each.allows(call.api, resource, context(call))]
 
 
-def test_whatever_the_policy_allows_was_used_in_this_run(all_calls: AllCalls) -> None:
-    if not all_calls.whole:
-        pytest.skip("only a part of the tests ran")
+def test_whatever_the_policy_allows_was_used_in_a_whole_run(all_calls: Sequence[Asked]) -> None:
     allowed = {(each.sid, action, kind) for each in policy() for action in each.actions for kind in each.resources}
     limits = {(each.sid, key, value) for each in policy() for key, value in values(each.equal, each.all_equal)}
     used, met = set(), set()
-    for call, resource in judged(all_calls.calls):
+    for call, resource in judged(all_calls):
         for each in allowing(call, resource):
             used |= {(each.sid, call.api, pattern) for pattern in each.resources if fnmatchcase(resource, pattern)}
             met |= {(each.sid, key, value) for key, value in values(context(call))} & limits
