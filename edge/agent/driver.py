@@ -215,6 +215,7 @@ class Driver:
     ) -> asyncio.Task[None]:
         """Handed to the store's thread at once, so that writes keep the order in which they were decided."""
         writing = asyncio.get_running_loop().run_in_executor(self._around.store_threads, write, *what)
+        writing.add_done_callback(_looked_at)
         return self._spawn(self._stored(writing, done, intent))
 
     async def _stored(self, writing: "asyncio.Future[None]", done: ev.Event | None, intent: Intent | None) -> None:
@@ -326,6 +327,12 @@ class Driver:
             sent = len(known)
             async with self._news:
                 await self._news.wait_for(lambda: sum(line.epoch == epoch for line in self.lines) > sent)  # noqa: B023
+
+
+def _looked_at(writing: "asyncio.Future[None]") -> None:
+    """A write that fails once the agent stops is nobody's any more: it is no fault of the program."""
+    if not writing.cancelled():
+        writing.exception()
 
 
 def _with_views(line: Line, took_s: Mapping[str, float | None]) -> Line:

@@ -198,6 +198,18 @@ def test_the_leader_stops_and_another_leads_at_once(pair: World) -> None:
     pair.ends_well()
 
 
+def test_a_leader_that_stops_while_the_store_owes_it_an_answer_meets_no_fault(pair: World) -> None:
+    """Seed 261125513: the write fails when nobody waits for it any more."""
+    leader = pair.agents[leader_of(pair)]
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.until("epoch 2: b is to be live")
+    leader.store.up = False
+    leader.stop()
+    pair.passes(60.0)
+    assert pair.live == "b"
+    pair.ends_well()
+
+
 def test_only_the_leaders_path_is_down(pair: World) -> None:
     before = pair.agents[leader_of(pair)]
     before.path.up = False
