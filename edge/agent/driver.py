@@ -123,7 +123,8 @@ class Driver:
     def recovered(self) -> None:
         """The store can be written again. What an operator said meanwhile was not: it is said to the store anew."""
         if self.state.lease.held:
-            self._perform(ev.SaveOverride(self.state.override))
+            forgiven = not (self.state.automatic_at or self.state.drift_at)
+            self._perform(ev.SaveOverride(self.state.override, forgiven))
         self.post(ev.StoreRecovered())
 
     @property
@@ -189,8 +190,9 @@ class Driver:
                 self._store(ev.Committed(intent.epoch), intent, self._around.records.commit, self.service, intent)
             case ev.Close(epoch, finished):
                 self._store(None, None, self._close, epoch, finished)
-            case ev.SaveOverride(override):
-                self._saving = self._store(None, None, self._around.records.save_override, self.service, override)
+            case ev.SaveOverride(override, forgives):
+                save = self._around.records.save_override
+                self._saving = self._store(None, None, save, self.service, override, forgives)
             case ev.RunStage(intent, stage):
                 self._run(intent, stage)
             case ev.ReadAws():

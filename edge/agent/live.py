@@ -79,7 +79,9 @@ class Live:
         self._records, self._sharing = self._reached_store(awake.kept)
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
-        self._views = Views(self._threads.viewing, awake.clock.monotonic, self._assignment, self.metrics.view_agreed)
+        sharers = lambda: max(len(self._config.vantage.names), 1)  # noqa: E731
+        reading = self._threads.viewing, awake.clock.monotonic
+        self._views = Views(*reading, self._assignment, self.metrics.view_agreed, sharers)
         present = (lambda: self._config), self._drivers
         self._lookout = Lookout(*present, self._session, self._views, self._threads.reading)
         self._trails = Trails(self._threads.reading, self._remarked, self.failed)

@@ -27,7 +27,8 @@ class Measuring:
 class Views:
     """The last reading of every side of every service, since when one disagrees, and the window of the last switch.
 
-    `live`: a service's assignment, None without one. `measured` is told how long each view's window was.
+    `live`: a service's assignment, None without one. `measured` is told how long each view's window was. `sharers`: how
+    many agents share the account's ration.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class Views:
         clock: Callable[[], float],
         live: Callable[[str], Assignment | None],
         measured: Callable[[str, str, float], None],
+        sharers: Callable[[], int] = lambda: 1,
     ) -> None:
         self._threads = threads
         self._clock = clock
         self._live = live
         self._measured = measured
+        self._sharers = sharers
         self._reads: dict[str, dict[str, Read]] = {}
         self._disagreed_at: dict[str, float] = {}
         self._measurings: dict[str, Measuring] = {}
@@ -62,9 +65,9 @@ class Views:
         return each
 
     async def _turn(self) -> None:
-        """One reading may begin in each ration."""
+        """One reading of all agents' may begin in each ration."""
         await self._ration.acquire()
-        asyncio.get_running_loop().call_later(RATION_S, self._ration.release)
+        asyncio.get_running_loop().call_later(RATION_S * self._sharers(), self._ration.release)
 
     def _note(self, service: str, each: Read) -> None:
         """A switch that was committed during the reading is what counts."""

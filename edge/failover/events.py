@@ -264,7 +264,10 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class SaveOverride:
+    """`forgives`: the switches of the last hour are to be forgotten too, so that the budgets are new."""
+
     override: Override | None
+    forgives: bool = False
 
 
 @dataclass(frozen=True, slots=True)

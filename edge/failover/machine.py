@@ -531,7 +531,7 @@ def _overridden(state: State, event: ev.Hold | ev.Release) -> Outcome:
         said, kind, sentence = None, "release", f"{event.who} releases what held automatic switches"
         state = replace(state, conflict=None, rejected=None, automatic_at=(), drift_at=())
     effects = (
-        ev.SaveOverride(said),
+        ev.SaveOverride(said, forgives=said is None),
         ev.Tell(kind, sentence, who=event.who),
         ev.Reply(accepted=True, sentence=sentence),
     )

@@ -32,7 +32,7 @@ from edge.stores.contract import Item, Store, Value
 _MOST = 10_000
 _MET = 1000  # moments of other machines that are remembered: so many switches ago, nothing is damped any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_DAMPED = (Cause.FAILURE, Cause.FOLLOW)
+_DAMPING = {"automatic": (Cause.FAILURE, Cause.FOLLOW), "answered": ANSWERS}  # what each budget counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Records:
     def _damping(self, present: Item | None, intent: Intent) -> Value:
         """When the switch was, and with it the automatic ones and the answers to drifts of the last hour."""
         moment, before = self._clock.moment(), present.value if present else {}
-        counted = {"automatic": intent.cause in _DAMPED, "answered": intent.cause in ANSWERS}
+        counted = {key: intent.cause in causes for key, causes in _DAMPING.items()}
         recent = {
             key: [m for m in before.get(key, ()) if moment["monotonic"] - self._at(m) < HOUR_S] for key in counted
         }
@@ -166,11 +166,21 @@ class Records:
             item = self._store.read(self._test)
             self._store.compare_and_set(self._test, self._clock.moment(), item.version if item else 0)
 
-    def save_override(self, service: str, said: Override | None) -> None:
-        key = f"override/{service}"
-        item = self._store.read(key)
-        value = {"said": self._said(said), "at": self._clock.moment()}
-        self._store.compare_and_set(key, value, item.version if item else 0)
+    @_understood()
+    def save_override(self, service: str, said: Override | None, forgives: bool = False) -> None:
+        """`forgives`: the switches of the last hour are forgotten too."""
+        with self._one:
+            if forgives:
+                self._forgive(service)
+            key = f"override/{service}"
+            item = self._store.read(key)
+            value = {"said": self._said(said), "at": self._clock.moment()}
+            self._store.compare_and_set(key, value, item.version if item else 0)
+
+    def _forgive(self, service: str) -> None:
+        live = self._store.read(f"assignment/{service}")
+        if live:
+            self._store.compare_and_set(live.key, {**live.value, **{key: [] for key in _DAMPING}}, live.version)
 
     def tell(self, line: Line) -> None:
         self._told += 1

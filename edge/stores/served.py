@@ -42,22 +42,28 @@ class Served:
         if not self.path.exists():
             self._write(uuid4().hex, {})
             return
-        self.identity, self._live = _understood(self.path, json.loads(self.path.read_text()))
+        self._word, self._live = _understood(self.path, json.loads(self.path.read_text()))
+
+    @property
+    def identity(self) -> str:
+        """Of this directory, and of no copy of it: the lock of a copy is another file."""
+        lock = os.fstat(self._lock_fd)
+        return f"{self._word}/{lock.st_dev:x}.{lock.st_ino:x}"
 
     def live(self) -> Mapping[str, Assignment]:
         return self._live
 
     def keep(self, service: str, assignment: Assignment) -> None:
         with _told(self.path):
-            self._write(self.identity, {**self._live, service: assignment})
+            self._write(self._word, {**self._live, service: assignment})
 
     def close(self) -> None:
         os.close(self._lock_fd)
 
-    def _write(self, identity: str, live: Mapping[str, Assignment]) -> None:
+    def _write(self, word: str, live: Mapping[str, Assignment]) -> None:
         services = {service: {"node": each.node, "epoch": each.epoch} for service, each in live.items()}
-        _replace(self.path, json.dumps({"schema": SCHEMA, "identity": identity, "services": services}, indent=1))
-        self.identity, self._live = identity, live
+        _replace(self.path, json.dumps({"schema": SCHEMA, "identity": word, "services": services}, indent=1))
+        self._word, self._live = word, live
 
 
 def _understood(path: Path, found: Any) -> tuple[str, Mapping[str, Assignment]]:

@@ -16,6 +16,7 @@ from edge.switches.session import Session
 
 ROUTE53_REGION = "us-east-1"
 LOOKUP_S = 0.6
+PAGES = 5  # of 50 events, the newest first: what is further back is not looked for
 OURS = "edge/"  # how edge.switches.session names itself
 
 CHANGES: Mapping[str, tuple[str, ...]] = {
@@ -52,12 +53,20 @@ class Trail:
             "StartTime": datetime.fromtimestamp(wall_s, UTC),
         }
         region = ROUTE53_REGION if side == "route53" else None
-        found = self._session.call(Call("cloudtrail", "lookup_events", wanted, region))
-        time.sleep(LOOKUP_S)
-        for each in found["Events"]:
+        for each in self._events(wanted, region):
             said = json.loads(each["CloudTrailEvent"])
             if self._theirs(side, said):
                 yield Deed(each["EventId"], _sentence(each, said))
+
+    def _events(self, wanted: Mapping[str, Any], region: str | None) -> Iterator[Mapping[str, Any]]:
+        page: dict[str, str] = {}
+        for _ in range(PAGES):
+            found = self._session.call(Call("cloudtrail", "lookup_events", {**wanted, **page}, region))
+            time.sleep(LOOKUP_S)
+            yield from found["Events"]
+            if not found.get("NextToken"):
+                return
+            page = {"NextToken": found["NextToken"]}
 
     def _theirs(self, side: str, said: Mapping[str, Any]) -> bool:
         about = json.dumps(said.get("requestParameters"))

@@ -217,6 +217,13 @@ async def test_route_53_is_asked_no_more_often_than_its_ration_however_many_ask(
     assert [len(side.reads) for side in sides] == [1, 1, 1, 1]
 
 
+async def test_agents_that_share_the_account_share_the_ration(threads: ThreadPoolExecutor) -> None:
+    views = Views(threads, time.monotonic, lambda _: A7, lambda *_: None, lambda: 3)
+    began = time.monotonic()
+    await asyncio.gather(*(views.look(f"{i}.example", [Turned(RATIONED)]) for i in range(2)))
+    assert time.monotonic() - began >= 3 * RATION_S
+
+
 async def test_a_side_that_is_none_any_more_is_forgotten(threads: ThreadPoolExecutor) -> None:
     bench = Bench(threads, Turned("agent"), Turned("dc1"))
     await bench.views.look(NAME, bench.sides)

@@ -10,6 +10,8 @@ from moto.core.responses import ActionResult
 
 from .script import Script
 
+PAGE = 50  # "The default is 50." (MaxResults)
+
 
 class MendedCloudTrail(CloudTrailResponse):
     script: ClassVar[Script]
@@ -20,14 +22,17 @@ class MendedCloudTrail(CloudTrailResponse):
 
     # "Looks up management events [...] that are captured by CloudTrail. You can look up events that occurred in a
     # Region within the last 90 days. [...] The results include a representation of the CloudTrail event". One
-    # attribute at most. (API_LookupEvents)
+    # attribute at most. NextToken "must be passed in with the same parameters". (API_LookupEvents)
     def lookup_events(self) -> ActionResult:
         [wanted] = self._get_param("LookupAttributes")
         assert wanted["AttributeKey"] == "EventName", "the agent asks by no other"
         since = self._get_param("StartTime").replace(tzinfo=UTC)
         with self.script.lock:
             found = [event for event in reversed(self.script.trail) if self._asked(event, wanted, since)]
-        return ActionResult({"Events": [event["said"] for event in found]})
+        first = int(self._get_param("NextToken") or 0)
+        page, more = found[first : first + PAGE], len(found) > first + PAGE
+        said = {"Events": [event["said"] for event in page]}
+        return ActionResult({**said, "NextToken": str(first + PAGE)} if more else said)
 
     def _asked(self, event: dict[str, Any], wanted: dict[str, str], since: datetime) -> bool:
         said = event["said"]

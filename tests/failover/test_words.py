@@ -128,8 +128,9 @@ def test_hold_and_release_are_saved_and_told() -> None:
     world = World().started()
     assert world.says(ev.Hold("kim", "maintenance", until=2000.0)).accepted
     assert world.says(ev.Release("lee")).accepted
-    held, released = (effect.override for effect in world.all(ev.SaveOverride))
-    assert (held.who, held.until, released) == ("kim", 2000.0, None)
+    held, released = world.all(ev.SaveOverride)
+    assert (held.override.who, held.override.until, held.forgives) == ("kim", 2000.0, False)
+    assert released == ev.SaveOverride(None, forgives=True)
     assert world.told("hold") == ["kim holds automatic switches: maintenance"]
     assert world.told("release") == ["lee releases what held automatic switches"]
 

@@ -410,6 +410,18 @@ def test_a_released_word_is_gone(records: Records) -> None:
     assert records.load(FILES).override is None
 
 
+def test_a_release_gives_new_budgets_and_they_stay_new(store: Store, records: Records, time: Time) -> None:
+    records.save_override(FILES, None, forgives=True)  # there is nothing to forgive yet
+    for epoch, cause in enumerate([Cause.FAILURE, Cause.REPAIR], 1):
+        committed(records, epoch, cause)
+    records.save_override(FILES, None)
+    assert (len(records.load(FILES).automatic_at), len(records.load(FILES).drift_at)) == (1, 1)
+    records.save_override(FILES, None, forgives=True)
+    found = Records(store, time.clock()).load(FILES)
+    assert (found.automatic_at, found.drift_at) == ((), ())
+    assert found.assignment == Assignment("b", 2)
+
+
 # --- history --------------------------------------------------------------------------------------------------------
 
 

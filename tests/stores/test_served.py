@@ -1,6 +1,7 @@
 """The invariant: what was kept is there again after any end of the process, whole or as it was before."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,13 @@ def test_what_was_served_is_known_again(tmp_path: Path) -> None:
 def test_two_directories_are_told_apart(tmp_path: Path) -> None:
     with closing(Served(tmp_path / "1")) as one, closing(Served(tmp_path / "2")) as two:
         assert one.identity != two.identity
+
+
+def test_a_copy_of_a_directory_on_the_same_machine_is_another_one(tmp_path: Path) -> None:
+    with closing(Served(tmp_path / "one")) as one:
+        shutil.copytree(tmp_path / "one", tmp_path / "two")
+        with closing(Served(tmp_path / "two")) as two:
+            assert one.identity != two.identity
 
 
 @pytest.mark.parametrize("other", [Served, SqliteStore])

@@ -5,6 +5,7 @@ import pytest
 from edge.errors import Fault
 from edge.failover.events import Surveyed
 from edge.failover.model import Stage
+from edge.switches.contract import View
 from edge.switches.survey import survey
 from tests.switches.site import Site
 
@@ -15,6 +16,19 @@ def surveyed(site: Site) -> Surveyed:
 
 def test_without_a_switch_nothing_is_known() -> None:
     assert survey([]) == Surveyed(None, 0, "AWS was read: no switch is configured")
+
+
+def test_a_side_that_we_get_wrong_is_trouble_and_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    class Wrong:
+        name = "route53"
+
+        def view(self) -> View:
+            raise IndexError("a mistake of ours")
+
+    assert survey([Wrong()]) == Surveyed(
+        None, 0, "a fault in this program: IndexError('a mistake of ours')", Fault.IMPOSSIBLE
+    )
+    assert caplog.messages == ["a fault in this program, in reading AWS"]
 
 
 def test_the_one_side_that_points_somewhere_decides(site: Site) -> None:

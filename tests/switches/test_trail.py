@@ -54,6 +54,16 @@ def test_what_is_older_or_about_something_else_is_not_told(site: Site) -> None:
     assert Trail(site.session, {"route53": ("other.example",)}).since(LONG_AGO) == []
 
 
+def test_what_others_did_since_does_not_hide_it(site: Site) -> None:
+    """A page has 50 events."""
+    asked = both(site)
+    known = {deed.id for deed in asked.since(LONG_AGO)}
+    site.change("UPSERT", "A", "10.0.1.10")
+    for _ in range(60):
+        site.change("UPSERT", "A", "10.0.1.10", name=f"other.{NAME.partition('.')[2]}")
+    assert len({deed.id for deed in asked.since(LONG_AGO)} - known) == 1
+
+
 def test_a_permission_that_is_missing_is_told_as_such(site: Site) -> None:
     asked = both(site)
     site.aws.fault("cloudtrail:LookupEvents", FaultKind.DENY)
