@@ -67,5 +67,5 @@ def maybe_seconds(value: object) -> float | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= HOLD_LIMIT_S:
-        raise ValueError("expected seconds: more than none, at most a year")
+        raise ValueError("expected seconds: more than none, at most a year (365d)")
     return float(value)

@@ -123,6 +123,8 @@ def _advice(path: str, error: Exception) -> str:
             )
         case PermissionError():
             return f"you may not use {path}: {_group(path)}"
+        case ConnectionRefusedError() if not Path(path).is_socket():
+            return f"{path} is no socket: say --socket (EDGE_SOCKET) with the path of the agent's"
         case ConnectionRefusedError():
             return f"nobody listens on {path}: edged has died; start it, its log says why it ended"
         case TimeoutError():

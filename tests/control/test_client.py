@@ -129,6 +129,12 @@ def test_a_socket_without_an_agent(path: Path) -> None:
         Client(str(path)).get("status")
 
 
+def test_a_file_that_is_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "edge.toml").touch()
+    with pytest.raises(ControlError, match=r"edge.toml is no socket: say --socket"):
+        Client(str(tmp_path / "edge.toml")).get("status")
+
+
 def test_a_path_that_no_socket_can_have() -> None:
     with pytest.raises(ControlError, match="can't be asked"):
         Client("x" * 200).get("status")
