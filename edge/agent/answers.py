@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 
 from edge import __version__
@@ -23,8 +24,9 @@ def answers(service: Service) -> Mapping[str, tuple[str, ...]]:
 def dns_policy(config: Config) -> DnsPolicy:
     """Who may ask, and how much. Raises ConfigError for a cookie secret that can't be read."""
     dns, limit = config.dns, config.dns.rate_limit
+    peers = tuple(str(ip_address(peer.dns.address)) for peer in config.peers)
     return DnsPolicy(
-        allow_query=(*map(str, dns.allow_query), *_ourselves(config)),
+        allow_query=(*map(str, dns.allow_query), *_ourselves(config), *peers),
         deny=Deny(dns.deny.value),
         trusted=tuple(map(str, dns.trusted_forwarders)),
         amplification=dns.amplification,
@@ -42,6 +44,7 @@ def dns_policy(config: Config) -> DnsPolicy:
             unprepared_per_s=limit.unprepared_per_s,
         ),
         tcp=TcpLimits(dns.tcp.connections, dns.tcp.per_client, dns.tcp.idle_s),
+        peers=peers,
     )
 
 

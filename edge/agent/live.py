@@ -25,6 +25,7 @@ from edge.agent.driver import Driver, Surroundings
 from edge.agent.examiner import Examiner
 from edge.agent.forecast import forecast
 from edge.agent.lookout import Lookout
+from edge.agent.notices import Notices, heed
 from edge.agent.sharing import Sharing
 from edge.agent.systemd import notify
 from edge.agent.threads import Threads
@@ -85,6 +86,7 @@ class Live:
         present = (lambda: self._config), self._drivers
         self._lookout = Lookout(*present, self._session, self._views, self._threads.reading)
         self._trails = Trails(self._threads.reading, self._remarked, self.failed)
+        self._notices = Notices(lambda: self._config)
         self._watch = Watch(self._views, self._lookout.sides_of, self.failed)
         self._examiner = Examiner(
             *present,
@@ -146,6 +148,7 @@ class Live:
             self._group.create_task(self._examiner.run())
             if self._sharing:
                 self._group.create_task(self._sharing.run())
+                self._group.create_task(heed(self._awake.workers, self._sharing.look))
 
     async def _again_and_again(self, act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -182,6 +185,7 @@ class Live:
             await self._sharing.leave(LEAVE_S)
         await self._watch.stop()
         self._trails.stop()
+        self._notices.stop()
         if self.crashed or self.handing_over:
             self._awake.workers.detach()
         else:
@@ -312,6 +316,8 @@ class Live:
     def _told(self, line: Line, cause: Cause | None) -> None:
         if line.kind == "committed" and cause:
             self.metrics.failed_over(line.service, cause)
+            if self._sharing:
+                self._notices.tell(line.service)
         if line.took_s:
             self.metrics.stages(line.service, line.took_s)
         if line.kind in SETTLED:

@@ -107,6 +107,10 @@ class Sharing:
         self._found = {service: version for service, version in self._found.items() if service in self._drivers}
         self._read_again.set()
 
+    def look(self) -> None:
+        """Another agent says that it has committed something. Who leads has nothing to read: nobody else writes."""
+        self._read_again.set()
+
     # --- the lease --------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:

@@ -10,6 +10,7 @@ from edge.config.cautions import cautions as cautions
 from edge.config.models import Config as Config
 from edge.config.models import Guest as Guest
 from edge.config.models import Node as Node
+from edge.config.models import Peer as Peer
 from edge.config.models import Probe as Probe
 from edge.config.models import Service as Service
 from edge.config.reading import load as load

@@ -34,9 +34,11 @@ from edge.dns.message import (
     OPTION,
     Drop,
     Name,
+    Opcode,
     Option,
     Qtype,
     Query,
+    Question,
     Rcode,
     Transport,
     read,
@@ -217,7 +219,7 @@ def _case(site: Site, packet: bytes, asker: Asker) -> _Case:
 
 def _objection(case: _Case) -> _Reply | None:
     query = case.query
-    if query.opcode != 0:
+    if query.opcode != Opcode.QUERY and not _heeded(case):
         return _Reply(Rcode.NOTIMP, mistake=Mistake.NOT_SUPPORTED)  # RFC 1035 section 4.1.1
     if query.malformed:
         return _Reply(Rcode.FORMERR)
@@ -228,6 +230,10 @@ def _objection(case: _Case) -> _Reply | None:
     if _unproven(case):
         return _Reply(Rcode.BADCOOKIE)  # RFC 7873 section 5.2.3
     return _refusal(query)
+
+
+def _heeded(case: _Case) -> bool:
+    return case.query.opcode == Opcode.NOTIFY and case.asker.host in case.site.policy.peers
 
 
 def _unproven(case: _Case) -> bool:
@@ -245,6 +251,8 @@ def _refusal(query: Query) -> _Reply | None:
 
 def _found(case: _Case) -> _Reply | Silence:
     question = case.query.question
+    if case.query.opcode == Opcode.NOTIFY:
+        return _noticed(case.site, question)
     look_up = case.site.chaos if question.qclass == CH else case.site.find
     found = look_up(question.name, question.qtype)
     if found.outcome is Outcome.SILENT:
@@ -255,6 +263,13 @@ def _found(case: _Case) -> _Reply | Silence:
         return _Reply(Rcode.REFUSED, mistake=Mistake.PROHIBITED)
     rcode = Rcode.NXDOMAIN if found.outcome is Outcome.NXDOMAIN else Rcode.NOERROR
     return _Reply(rcode, found, aa=int(question.qclass != ANY_CLASS))
+
+
+def _noticed(site: Site, question: Question) -> _Reply:
+    """RFC 1996 sections 3.7 and 4.7: a zone of ours is acknowledged with AA and no record; it is said by its SOA."""
+    if question.qtype == Qtype.SOA and question.qclass == IN and site.is_apex(question.name):
+        return _Reply(Rcode.NOERROR, aa=1)
+    return _Reply(Rcode.REFUSED, mistake=Mistake.NOT_AUTHORITATIVE)
 
 
 def _fitting(case: _Case, reply: _Reply) -> Answer:

@@ -25,7 +25,7 @@ from edge.dns.answer import (
 from edge.dns.cookies import MINUTE_S
 from edge.dns.counters import Tally, drop_slot
 from edge.dns.guard import REMEMBERED, Guard, Policy, Verdict, doubtful_ports
-from edge.dns.message import Drop, Event, Rcode, Transport
+from edge.dns.message import Drop, Event, Opcode, Rcode, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Limiter, Pace
 from edge.dns.site import Site
@@ -61,13 +61,15 @@ class Hosts(dict[bytes, int]):
 
 
 class Desk:
+    """`notified`: a NOTIFY that is heeded has come; who passes it on clears it."""
+
     def __init__(self, tally: Tally, order: Order, own: Iterable[tuple[str, int]] = ()) -> None:
         self.tally = tally
         self._slots = tally.slots
         self._own = tuple(own)
         doubtful = doubtful_ports(self._own)
         self._ports = bytes(port in doubtful for port in range(PORTS))
-        self._told = False
+        self._told = self.notified = False
         self._limiter = Limiter(order.policy.rates)
         self._policy: Policy | None = None
         self._seen = set[bytes]()
@@ -157,6 +159,8 @@ class Desk:
         if isinstance(reply, Silence):
             return self._silent(reply.reason)
         self._learn(reply)
+        if packet[2] >> 3 & 0xF == Opcode.NOTIFY:
+            self._note(reply)
         if reply.truncated:
             self.tally.happened(Event.TRUNCATED)
         if reply.rcode is Rcode.BADCOOKIE:
@@ -170,6 +174,11 @@ class Desk:
         if is_usual(reply) and reply.told not in self._seen:
             self._seen.add(reply.told)
             self._table.update(prepared(self._site, reply.told))
+
+    def _note(self, reply: Answer) -> None:
+        heeded = reply.rcode is Rcode.NOERROR
+        self.notified = self.notified or heeded
+        self.tally.happened(Event.NOTIFIED if heeded else Event.NOTIFY_DENIED)
 
     def _carefully(self, packet: bytes, asker: Asker, way: Callable[[Site, bytes, Asker], Reply]) -> Reply:
         try:

@@ -49,6 +49,7 @@ class Policy:
     stay below 6, with two nameservers that have an IPv4 and an IPv6 address each.
     `cookie_secrets`: see `edge.dns.cookies`; without one, cookies are ignored. `cookie_required`: BADCOOKIE over UDP
     for those who send one that is not valid.
+    `peers`: addresses of the other agents, whose NOTIFY is heeded.
     `identity`: NSID, hostname.bind and id.server; `version`: version.bind and version.server; empty: not told.
     """
 
@@ -62,6 +63,7 @@ class Policy:
     version: str = ""
     rates: Rates = field(default_factory=Rates)
     tcp: TcpLimits = field(default_factory=TcpLimits)
+    peers: tuple[str, ...] = ()
 
 
 def doubtful_ports(own: Iterable[tuple[str, int]]) -> frozenset[int]:

@@ -42,6 +42,11 @@ class Qtype(IntEnum):
     ANY = 255
 
 
+class Opcode(IntEnum):
+    QUERY = 0
+    NOTIFY = 4  # RFC 1996
+
+
 class Rcode(IntEnum):
     NOERROR = 0
     FORMERR = 1
@@ -88,6 +93,8 @@ class Event(Enum):
     SLIPPED = "slipped"  # over its rate: sent empty, with TC
     WOULD_LIMIT = "would_limit"  # over its rate, while limits are only counted
     BAD_COOKIE = "bad_cookie"  # told to ask again with the cookie that it got
+    NOTIFIED = "notified"  # a NOTIFY of an agent that we know: the store is read
+    NOTIFY_DENIED = "notify_denied"  # a NOTIFY of anybody else, or of no zone of ours
 
 
 class Question(NamedTuple):

@@ -1,6 +1,7 @@
 """What the controller tells a worker: once at its birth by argument, later over a socket of whole messages, as JSON.
 
-The way back has one kind of message, the sequence of the order that now holds, in decimal.
+On the way back there is the sequence of the order that now holds, in decimal, or NOTIFIED: another agent says that the
+store has something new.
 """
 
 import json
@@ -11,6 +12,7 @@ from edge.dns.guard import Deny, Policy, TcpLimits
 from edge.dns.rates import Rates
 from edge.dns.zone import Zone
 
+NOTIFIED = b"notified"
 ORDER_MAX_BYTES = 200_000  # one message has to fit the socket's buffer, 212,992 bytes by Linux' default
 
 
@@ -63,6 +65,6 @@ class Order:
 def _policy(text: str) -> Policy:
     """Remembered for the next order, which as a rule has the same."""
     fields = json.loads(text)
-    lists = {key: tuple(fields[key]) for key in ("allow_query", "trusted", "cookie_secrets")}
+    lists = {key: tuple(fields.get(key, ())) for key in ("allow_query", "trusted", "cookie_secrets", "peers")}
     parts = {"deny": Deny(fields["deny"]), "rates": Rates(**fields["rates"]), "tcp": TcpLimits(**fields["tcp"])}
     return Policy(**{**fields, **lists, **parts})

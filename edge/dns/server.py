@@ -3,6 +3,7 @@
     start()      binds, starts workers, gives them the first zone; no event loop needed, the first answer comes at once
     supervise()  runs for as long as the agent: restarts the dead, hears acknowledgements, retires older generations
     publish()    one whole new zone for everybody; published() waits until everybody answers from it
+    notified()   waits until another agent says that the store has something new
     stop()       ends the workers, once they have answered what has arrived
     detach()     leaves them answering, for the next controller to replace
 
@@ -23,7 +24,7 @@ from time import monotonic
 from edge.dns.answer import everything, moving, rehearse
 from edge.dns.counters import Counters, Tally, total
 from edge.dns.guard import Guard, Policy
-from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
+from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.ports import Address, Passed, Ports
 from edge.dns.roll import Roll
 from edge.dns.site import Site
@@ -53,6 +54,7 @@ class Member:
         self.tally = Tally.create()
         self.acknowledged = 0
         self.alive = False
+        self.notified = False
         self._ports = ports
         self._roll = roll
         self._udp: list[socket.socket] = []
@@ -82,10 +84,13 @@ class Member:
                 self._sent = order.sequence
 
     def hear(self) -> bool:
-        """Takes in the acknowledgements. False when the worker is gone."""
+        """Takes in the acknowledgements, and whether it was `notified`. False when the worker is gone."""
         with suppress(BlockingIOError):
             while word := _receive(self.channel):
-                self.acknowledged = int(word)
+                if word == NOTIFIED:
+                    self.notified = True
+                else:
+                    self.acknowledged = int(word)
             return False
         return True
 
@@ -150,6 +155,7 @@ class Workers:
         self._members: list[Member] = []
         self._opened = self._retired = False
         self._heard = asyncio.Event()
+        self._notified = asyncio.Event()
 
     def start(self, zones: Zone | Sequence[Zone]) -> None:
         self._order = _checked(Order(1, _several(zones), self._policy))
@@ -197,6 +203,11 @@ class Workers:
         """As `published`; at once while an older generation answers in our place."""
         if self._opened:
             await self.published()
+
+    async def notified(self) -> None:
+        """Until a worker has got a NOTIFY since the last time. Needs `supervise` to run."""
+        await self._notified.wait()
+        self._notified.clear()
 
     async def alone(self) -> None:
         """No worker of an earlier controller answers any more. Needs `supervise` to run."""
@@ -249,7 +260,11 @@ class Workers:
             _tell_cage(self.counters().cage)
 
     def _hear(self, member: Member) -> None:
-        if member.hear():
+        lives = member.hear()
+        if member.notified:
+            member.notified = False
+            self._notified.set()
+        if lives:
             self._heard.set()
             return
         asyncio.get_running_loop().remove_reader(member.channel)

@@ -52,6 +52,9 @@ class Site:
         for tree in self._trees.values():
             yield from tree.names()
 
+    def is_apex(self, name: Name) -> bool:
+        return name in self._trees
+
     def find(self, name: Name, qtype: int) -> Found:
         """An alias is followed while it stays in our zones; what its end says, is said (RFC 6604 section 3)."""
         found, aliases = self._find(name, qtype), tuple[Rrset, ...]()

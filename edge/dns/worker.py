@@ -7,6 +7,8 @@ It has no credentials and no event loop, only one thread that turns packets into
     UDP readable       a batch of packets, each answered at once
     TCP readable       a small bite of one connection: nobody's stream holds up the UDP port or a neighbour
 
+A NOTIFY of another agent is passed on to the controller, several within RING_S as one.
+
 When the controller is gone (EOF on the channel) it goes on answering what it knew, until a newer generation of workers
 has taken over (`edge.dns.roll`). Then it empties its sockets and ends; those that others read too it leaves to them.
 """
@@ -24,12 +26,13 @@ from time import monotonic
 from edge.dns.cage import enter
 from edge.dns.counters import Tally
 from edge.dns.desk import Desk
-from edge.dns.orders import ORDER_MAX_BYTES, Legacy, Order
+from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.roll import Place
 from edge.dns.tcp import TcpPort
 from edge.dns.udp import udp_port
 
 ORPHAN_LOOKS_S = 0.05
+RING_S = 0.05  # source addresses can be forged: a flood of NOTIFY is worth twenty words a second
 DONE = object()
 NICE = -10  # ahead of what else runs here; with `LimitNICE=` or as root, else as it comes. See edge.dns.urgency
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a socket that is bound to all addresses finds itself
@@ -44,6 +47,7 @@ class Worker:
         self._channel = channel
         self._orphaned = False
         self._newest = b""
+        self._ring_at_s = 0.0
         self._bites: Iterator[None] | None = None
         self._udp = [udp_port(port, self._desk) for port in udp]
         self._listeners = [socket.socket(fileno=fd) for fd in legacy.tcp]
@@ -63,6 +67,7 @@ class Worker:
                 if port.behind:
                     port.turn()
             self._nibble()
+            self._ring()
             self._tcp.expire(monotonic())
         self._leave()
 
@@ -80,7 +85,12 @@ class Worker:
     def _patience_s(self) -> float | None:
         if self._bites or self._newest or any(port.behind for port in self._udp):
             return 0.0
-        return ORPHAN_LOOKS_S if self._orphaned else self._tcp.patience_s(monotonic())
+        now_s = monotonic()
+        patience_s = ORPHAN_LOOKS_S if self._orphaned else self._tcp.patience_s(now_s)
+        if not self._desk.notified:
+            return patience_s
+        ring_s = max(0.0, self._ring_at_s - now_s)
+        return ring_s if patience_s is None else min(ring_s, patience_s)
 
     def _obey(self) -> None:
         """Keeps the newest order that has arrived. EOF: the controller is gone."""
@@ -106,9 +116,17 @@ class Worker:
         yield from self._desk.adopting(order)
         self._acknowledge(order)
 
+    def _ring(self) -> None:
+        if self._desk.notified and monotonic() >= self._ring_at_s:
+            self._desk.notified, self._ring_at_s = False, monotonic() + RING_S
+            self._say(NOTIFIED)
+
     def _acknowledge(self, order: Order) -> None:
+        self._say(str(order.sequence).encode())
+
+    def _say(self, word: bytes) -> None:
         with suppress(OSError):  # the controller is gone: the next look at the channel sees it
-            self._channel.send(str(order.sequence).encode())
+            self._channel.send(word)
 
     def _leave(self) -> None:
         for port in self._udp:

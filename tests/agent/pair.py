@@ -16,18 +16,23 @@ SHARED = """
 kind = "dynamodb"
 table = "{table}"
 [lease]
-duration = "8s"
-renew = "1s"
+duration = "{lease_s:g}s"
+renew = "{renew_s:g}s"
+"""
+PEER = """
+[[peer]]
+name = "{name}"
+dns = "{host}:{port}"
 """
 
 
 class Pair:
     """`one` has the nodes' servers; it is told to serve them."""
 
-    def __init__(self, home: Path, aws: Emulator) -> None:
+    def __init__(self, home: Path, aws: Emulator, *, lease_s: float = LEASE_S, renew_s: float = RENEW_S) -> None:
         self.calls, self.table = asking(aws.endpoint_url), f"edge-{uuid4().hex}"
         create(self.calls, self.table)
-        switches = BOTH + SHARED.replace("{table}", self.table)
+        switches = BOTH + SHARED.format(table=self.table, lease_s=lease_s, renew_s=renew_s)
         (home / "1").mkdir()
         (home / "2").mkdir()
         self.one = Site(home / "1", aws, switches, read_timeout="1s")
@@ -36,6 +41,12 @@ class Pair:
         self.two.dns, self.two.http_port = ("127.0.0.1", free_port()), free_port()
         self.two.configure(switches, read_timeout="1s")
         self.two.file.write_text(self.two.file.read_text().replace('name = "edge-1"', 'name = "edge-2"'))
+
+    def introduce(self) -> None:
+        """Each agent's file names the other one."""
+        for site, name, other in ((self.one, "edge-2", self.two), (self.two, "edge-1", self.one)):
+            host, port = other.dns
+            site.file.write_text(site.file.read_text() + PEER.format(name=name, host=host, port=port))
 
     @property
     def store(self) -> DynamoStore:
