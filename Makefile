@@ -18,7 +18,7 @@ CALLS := .calls
 # are skipped.
 UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
 
-.PHONY: demo test lint lab forwarders bench abuse faults fuzz simulate hammer conformance format clean
+.PHONY: demo test lint lab forwarders bench abuse faults fuzz simulate hammer mutants conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -62,6 +62,10 @@ faults: .venv/dev-ready
 # RUNS (200) stories of several agents on virtual time, from SEED (0) on; the story of each that breaks a rule.
 simulate: .venv/dev-ready
 	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),200) --seed $(or $(SEED),0)
+
+# Every deliberate fault of tests/mutants/catalogue.py in a copy of the code, and the test that finds it.
+mutants: .venv/dev-ready
+	$(BIN)/python -m tests.mutants
 
 # For SECONDS (60), or until PACKETS; ENGINE=atheris is guided by coverage.
 fuzz: .venv/dev-ready

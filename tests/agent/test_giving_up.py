@@ -22,6 +22,7 @@ from edge.errors import StoreError
 from edge.failover import events as ev
 from edge.failover.lease import Keeper, Timing, Write
 from edge.failover.model import Assignment, State
+from edge.stores.contract import Item
 from edge.stores.leases import LEADER, Leases
 from edge.stores.records import Clock, Records
 from edge.stores.sqlite import SqliteStore
@@ -108,6 +109,31 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 what is waited for has no event
             await asyncio.sleep(0.01)
+
+
+class Slow(Frail):
+    """The first write of the lease is answered late, and no other arrives."""
+
+    LATE_S = 0.6
+    sent_at: float | None = None
+
+    def compare_and_set(self, key: str, value: Any, version: int) -> Item:
+        if key == LEADER and self.sent_at:
+            raise StoreError("it is gone")
+        written = self.store.compare_and_set(key, value, version)
+        if key == LEADER:
+            self.sent_at = time.monotonic()
+            time.sleep(self.LATE_S)
+        return written
+
+
+async def test_a_lease_counts_from_before_it_was_asked_for(store: Frail) -> None:
+    slow, timing = Slow(store.store), Timing(duration_s=4.0, renew_s=0.1)  # of which a tenth is for the clocks
+    async with Agent("one", slow, timing) as one:
+        await until(lambda: one.driver.leads)
+        assert slow.sent_at
+        held = [each.lease for each in one.driver.heard if isinstance(each, ev.LeaseSaid)]
+        assert held[-1].until < slow.sent_at + timing.duration_s
 
 
 def holder(store: Frail) -> tuple[str, bool]:
