@@ -72,7 +72,8 @@ def _understood(key: str) -> Iterator[None]:
 
 
 def _record(value: Value) -> Record:
-    found = Record(**value)
+    """What a newer version has added is passed over: two versions share the store while agents are upgraded."""
+    found = Record(**{name: value[name] for name in _KINDS if name in value})
     wrong = [name for name, kind in _KINDS.items() if not isinstance(value.get(name, False), kind)]
     if wrong:
         raise ValueError(f"{wrong[0]} is {value[wrong[0]]!r}")

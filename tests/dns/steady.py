@@ -16,11 +16,12 @@ BEAT_S = 0.005
 
 
 class Steady:
-    """Asks `RATE_PER_S` times a second while the block runs, each question once. Then `asked`, and how many of them
+    """Asks `per_s` times a second while the block runs, each question once. Then `asked`, and how many of them
     were `lost`, `refused` (the port was closed) or told something else than `expected`, the answer without its id.
     """
 
-    def __init__(self, port: int, expected: bytes, question: bytes = A_QUERY) -> None:
+    def __init__(self, port: int, expected: bytes, question: bytes = A_QUERY, *, per_s: int = RATE_PER_S) -> None:
+        self._per_s = per_s
         self._target = ("127.0.0.1", port)
         self._expected = expected
         self._question = question[2:]
@@ -49,7 +50,7 @@ class Steady:
             askers = [self._asker(selector) for _ in range(ASKERS)]
             began_s = monotonic()
             while not self._over.is_set():
-                self._ask(askers, int((monotonic() - began_s) * RATE_PER_S) - self.asked)
+                self._ask(askers, int((monotonic() - began_s) * self._per_s) - self.asked)
                 self._hear(selector)
                 sleep(BEAT_S)
             ended_s = monotonic()

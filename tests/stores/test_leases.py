@@ -48,6 +48,13 @@ def test_a_record_of_another_version_is_refused(store: Store, value: dict) -> No
         Leases(store).read()
 
 
+def test_what_a_newer_version_adds_is_passed_over(store: Store) -> None:
+    store.compare_and_set(LEADER, {**WHOLE, "region": "later"}, 0)
+    leases = Leases(store)
+    assert leases.read() == (OURS, 1)
+    leases.write(Write(0.0, OURS, 1))
+
+
 SEEN = Report(
     7.0, path_up=True, opinions={"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is up")}
 )

@@ -74,6 +74,20 @@ def test_an_intent_of_an_older_version_is_away_from_the_node_that_was_live(recor
     assert opened.outgoing == ("a",)
 
 
+def test_what_a_newer_version_adds_to_an_item_is_passed_over(records: Records, store: Store) -> None:
+    committed(records, 7)
+    records.write_intent(FILES, intent(8))
+    records.save_override(FILES, Override(None, "kim", "router work", None))
+    before = records.load(FILES)
+    for kind in ("assignment", "intent", "override"):
+        item = store.read(f"{kind}/{FILES}")
+        assert item is not None
+        store.compare_and_set(item.key, {**item.value, "region": "later"}, item.version)
+    assert records.load(FILES) == before
+    records.commit(FILES, intent(8))
+    assert records.load(FILES).assignment == Assignment("b", 8)
+
+
 def committed(records: Records, epoch: int, cause: Cause = Cause.FAILURE, *, settled: bool = True) -> None:
     records.write_intent(FILES, intent(epoch, cause=cause))
     records.commit(FILES, intent(epoch, cause=cause))
