@@ -244,6 +244,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "return None",
         "failover/test_vantages.py::test_why_a_vantage_abstains",
     ),
+    Mutant(
+        "over a path that loses too much, a vantage calls nodes dead",
+        VERDICT,
+        "{**said, **doubted}",
+        "said",
+        "failover/test_vantages.py::test_over_a_path_that_loses_too_much_we_call_nobody_dead",
+    ),
     # --- what stands against a switch --------------------------------------------------------------------------------
     Mutant(
         "a path that loses packets is no veto",
@@ -284,7 +291,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "a store that can't be written is no veto",
         VETOES,
         'f"a switch could not be recorded: {state.store_trouble}") if state.store_trouble else None',
-        'f"a switch could not be recorded: {state.store_trouble}") if not state.service else None',
+        'f"a switch could not be recorded: {state.store_trouble}") if state is None else None',
         "failover/test_vetoes.py::test_store",
     ),
     Mutant(

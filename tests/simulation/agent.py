@@ -70,6 +70,7 @@ class Agent:
         self.store = far.Line(rng)
         self.aws = far.Line(rng)
         self.answer: tuple[str, int] | None = None
+        self.wall_ahead_s = 0.0
         self.rate, self._offset = rng.uniform(0.96, 1.04), rng.uniform(1e3, 1e6)
         self.process = Process(name, world.timeline, self.rate, self._offset)
         self.process.dead = True
@@ -97,7 +98,7 @@ class Agent:
     def start(self) -> None:
         self._world.tell(self.name, "starts")
         self.process = process = Process(self.name, self._world.timeline, self.rate, self._offset)
-        clock = Clock(f"boot-{self.name}", process.clock, process.clock)
+        clock = Clock(f"boot-{self.name}", process.clock, lambda: process.clock() + self.wall_ahead_s)
         alone = self._world.alone
         store = far.Store(self._world.kept, process, self.store, 4.0)
         records = Records(store, clock, None if alone else self.name)

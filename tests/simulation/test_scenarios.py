@@ -2,7 +2,9 @@
 
 import logging
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -343,8 +345,10 @@ def test_a_switch_that_the_lease_does_not_outlive_makes_no_call(pair: World) -> 
     pair.ends_well()
 
 
-def test_a_lease_counts_from_before_it_was_asked_for(pair: World) -> None:
+@pytest.mark.parametrize("seed", range(8))  # how late the last answer is, is chance
+def test_a_lease_counts_from_before_it_was_asked_for(seed: int) -> None:
     """Renewals that are answered just in time, then never again; the others see each as soon as it is written."""
+    pair = World(2, seed).starts()
     leader = pair.agents[leader_of(pair)]
     leader.store.slow_s = 3.9
     pair.passes(60.0)
@@ -493,3 +497,96 @@ def test_the_witness_sees_what_the_leaders_line_hides() -> None:
     world.passes(120.0)
     assert (world.live, world.epoch) == ("a", 1)
     world.ends_well()
+
+
+def test_an_availability_zone_fails(world: World) -> None:
+    """Everything in it is silent, the witness there too."""
+    for name in "aw":
+        world.nodes.becomes(name, Shown.SILENT)
+    world.passes(30.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+def test_a_standby_is_promoted_by_force_alone(world: World) -> None:
+    world.nodes.becomes("b", Shown.STANDBY)
+    world.passes(10.0)
+    leader = world.leader
+    assert leader
+    refused = leader.hears(ev.Promote("b", "anna", "test"))
+    assert refused
+    assert not refused.accepted
+    assert leader.hears(ev.Promote("b", "anna", "data of yesterday will do", force=True))
+    world.passes(20.0)
+    assert world.live == "b"
+    world.ends_well()
+
+
+@pytest.mark.parametrize("by_s", [-1e9, 1e9])
+def test_the_time_of_day_jumps_and_damps_and_decides_nothing(world: World, by_s: float) -> None:
+    world.nodes.becomes("a", Shown.SILENT)
+    world.until("committed 2")
+    for agent in world.agents.values():
+        agent.wall_ahead_s = by_s
+    world.nodes.becomes("a", Shown.ACTIVE)
+    world.agents[leader_of(world)].kill()
+    for agent in world.agents.values():
+        if not agent.alive:
+            agent.start()
+    world.nodes.becomes("b", Shown.SILENT)
+    world.passes(world.policy.hold_down_s * 0.8)
+    assert (world.live, world.epoch) == ("b", 2)
+    world.ends_well()
+
+
+# --- the failure catalogue --------------------------------------------------------------------------------------------
+
+STORIES = {
+    1: test_the_live_node_fails_and_comes_back,
+    2: test_the_live_node_fails_and_comes_back,
+    3: test_a_standby_is_no_target,
+    4: test_everybodys_path_is_down,
+    5: test_everybodys_path_is_down,
+    6: test_the_path_has_always_lost_packets_and_nothing_moves_but_by_hand,
+    7: test_the_path_flaps,
+    8: test_an_availability_zone_fails,
+    9: test_a_debt_outlives_the_leader,
+    10: test_aws_is_out_while_the_live_node_dies,
+    11: test_a_cluster_manager_decides_and_two_that_claim_to_be_active_are_held,
+    12: test_no_node_is_up,
+    13: test_a_standby_is_promoted_by_force_alone,
+    15: test_the_leader_dies_in_the_middle_of_a_switch,
+    16: test_a_follower_names_the_leader,
+    17: test_the_time_of_day_jumps_and_damps_and_decides_nothing,
+    18: test_the_disk_is_full_and_the_live_node_dies,
+    22: test_the_live_node_fails_and_comes_back,
+    23: test_the_leader_stands_still_in_the_middle_of_a_switch_and_wakes_up,
+    24: test_somebody_moves_the_address_by_hand,
+    25: test_only_the_leaders_path_is_down,
+    27: test_all_agents_start_anew_while_store_and_aws_are_gone,
+    29: test_the_target_dies_while_the_switch_runs,
+    30: test_a_node_flaps,
+}
+REAL = {
+    14: "agent/test_answering.py::test_14_a_forwarder_that_keeps_an_answer_is_warned_of_and_is_seen_to_be_stale",
+    19: "agent/test_agent.py::test_a_bad_reload_keeps_the_old_configuration_and_a_good_one_is_taken",
+    20: "dns/test_desk.py::test_neither_the_trusted_nor_tcp_have_a_rate",
+    21: "switches/test_secondary_ip.py::test_a_move_is_done_when_a_describe_shows_it",
+    26: "stores/test_sqlite.py::test_a_damaged_file_is_refused_with_what_to_do",
+    28: "switches/test_runner.py::test_a_call_that_took_effect_and_timed_out_is_read_back_and_not_sent_again",
+    31: "agent/test_guest.py::test_a_guest_that_does_not_let_go_holds_the_switch",
+    32: "agent/test_guest.py::test_a_guest_that_knows_a_newer_epoch_ends_the_switch",
+}
+"""Of a forwarder, the configuration, the sockets, the disk's own format, AWS's own ways and a guest there is no story:
+the test of the real thing.
+"""
+
+
+def test_each_row_of_the_catalogue_has_its_story_or_its_test_of_the_real_thing() -> None:
+    tests = Path(__file__).parents[1]
+    design = (tests.parent / "docs" / "design.md").read_text()
+    table = design[design.index("## The failure catalogue") : design.index("## Drift")]
+    assert sorted((*STORIES, *REAL)) == [int(row) for row in re.findall(r"(?m)^\| (\d+) \|", table)]
+    for name in REAL.values():
+        file, _, test = name.partition("::")
+        assert f"def {test}(" in (tests / file).read_text()
