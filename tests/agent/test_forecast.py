@@ -58,3 +58,10 @@ def test_an_epoch_that_moved_nothing_says_nothing_of_the_next_switch(cause: Caus
 def test_what_clients_notice_is_said(name: str, outgoing: tuple[str, ...], said: str) -> None:
     config = load(CONFIGS / f"{name}.toml")
     assert forecast(config, config.services[0], intent(*outgoing), ()).notes[0].startswith(said)
+
+
+def test_the_first_part_of_a_stage_has_what_the_whole_stage_took() -> None:
+    config = load(CONFIGS / "guest-steps.toml")
+    told = forecast(config, config.services[0], intent("a"), switched(12, Cause.OPERATOR, 2.0))
+    last = {cost.name: cost.last_s for cost in told.outage}
+    assert {name for name, took_s in last.items() if took_s == 2.0} == {"demote", "move"}
