@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from edge.stores.table import create
-from tests.agent.pair import SHARED
+from tests.agent.pair import LEASE_S, RENEW_S, SHARED
 from tests.agent.site import ADDRESS, BOTH, Site, free_port
 from tests.cloud.emulator import Emulator
 from tests.stores.conftest import asking
@@ -27,7 +27,7 @@ class Eyes:
         create(calls, table)
         listed = f"\n[vantage]\nagents = {[*agents]}\nwitnesses = {[*witnesses]}\n"
         listed += f"quorum = {quorum}\n" if quorum else ""
-        self._parts = BOTH + SHARED.replace("{table}", table) + listed
+        self._parts = BOTH + SHARED.format(table=table, lease_s=LEASE_S, renew_s=RENEW_S) + listed
         self._dark = ExitStack()
         (home / agents[0]).mkdir()
         first = Site(home / agents[0], aws, self._parts, read_timeout="1s")
