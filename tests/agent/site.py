@@ -92,9 +92,13 @@ BOTH = ROUTE53 + SECONDARY_IP
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    with socket.socket() as found:
-        found.bind((host, 0))
-        return int(found.getsockname()[1])
+    """One that is free for UDP and TCP, now."""
+    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+        udp.bind((host, 0))
+        with suppress(OSError):
+            tcp.bind(udp.getsockname())
+            return int(udp.getsockname()[1])
+    return free_port(host)
 
 
 class Site:
