@@ -80,9 +80,8 @@ class Live:
         self._records, self._sharing = self._reached_store(awake.kept)
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
-        sharers = lambda: max(len(self._config.vantage.names), 1)  # noqa: E731
         reading = self._threads.viewing, awake.clock.monotonic
-        self._views = Views(*reading, self._assignment, self.metrics.view_agreed, sharers)
+        self._views = Views(*reading, self._assignment, self.metrics.view_agreed, self._sharers)
         present = (lambda: self._config), self._drivers
         self._lookout = Lookout(*present, self._session, self._views, self._threads.reading)
         self._trails = Trails(self._threads.reading, self._remarked, self.failed)
@@ -302,6 +301,10 @@ class Live:
         for service, driver in self._drivers.items():
             driver.post(ev.Observed(seen))
             self._share_what_is_seen(service)
+
+    def _sharers(self) -> int:
+        """How many agents ask AWS for the same account."""
+        return max(len(self._config.vantage.names), 1)
 
     def _share_what_is_seen(self, service: str) -> None:
         if self._sharing:

@@ -10,9 +10,12 @@ the store can't be used (whether a write took effect is then not known), StoreCo
 first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from edge.errors import StoreSchemaError
 
 Value = Mapping[str, Any]
 
@@ -30,3 +33,12 @@ class Store(Protocol):
     def scan(self, prefix: str, limit: int) -> Sequence[Item]: ...
 
     def compare_and_set(self, key: str, value: Value, version: int) -> Item: ...
+
+
+@contextmanager
+def understood(what: str, advice: str = "restore a backup") -> Iterator[None]:
+    """Around what reads values of a store: one that is not as this program writes it raises StoreSchemaError."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreSchemaError(f"{what} can't be understood ({error!r}): {advice}") from error

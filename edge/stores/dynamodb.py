@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from edge.errors import CloudError, Fault, StoreConflictError, StoreError, StoreSchemaError
-from edge.stores.contract import Item, Value
+from edge.stores.contract import Item, Value, understood
 
 SCHEMA = 1
 SCHEMA_KEY = "schema/edge"
@@ -182,7 +182,7 @@ def _key(key: str) -> dict[str, Any]:
 
 def item_of(row: Mapping[str, Any]) -> Item:
     """Raises StoreSchemaError."""
-    with _understood(_name_of(row)):
+    with understood(_name_of(row)):
         value = json.loads(row["value"]["S"])
         if not isinstance(value, dict):
             raise TypeError(f"its value is {value!r}")
@@ -190,18 +190,11 @@ def item_of(row: Mapping[str, Any]) -> Item:
 
 
 def _token_of(row: Mapping[str, Any]) -> str:
-    with _understood(_name_of(row)):
+    with understood(_name_of(row)):
         return str(row["token"]["S"])
 
 
 def _name_of(row: Mapping[str, Any]) -> str:
-    """Its key, for people."""
-    return "/".join(str(part) for name, _ in KEYS for part in row.get(name, {"": "?"}).values())
-
-
-@contextmanager
-def _understood(name: str) -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreSchemaError(f"{name} in the store can't be understood ({error!r}): restore a backup") from error
+    """For people."""
+    key = "/".join(str(part) for name, _ in KEYS for part in row.get(name, {"": "?"}).values())
+    return f"{key} in the store"

@@ -8,14 +8,12 @@
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 
-from edge.errors import StoreSchemaError
 from edge.failover.lease import Record, Word, Write
 from edge.failover.model import Opinion, Report, Sight
-from edge.stores.contract import Item, Store, Value
+from edge.stores.contract import Item, Store, Value, understood
 
 LEADER = "lease/leader"
 AGENTS = "agent/"
@@ -41,7 +39,7 @@ class Leases:
         item = self._store.read(LEADER)
         if item is None:
             return None, 0
-        with _understood(LEADER):
+        with understood(LEADER, "run one version on all agents"):
             return _record(item.value), item.version
 
     def write(self, write: Write) -> None:
@@ -61,14 +59,6 @@ class Leases:
     def heard(self) -> Mapping[str, Word]:
         """What each agent said last."""
         return {item.key.removeprefix(AGENTS): _word(item) for item in self._store.scan(AGENTS, _MOST)}
-
-
-@contextmanager
-def _understood(key: str) -> Iterator[None]:
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreSchemaError(f"{key} can't be understood ({error!r}): run one version on all agents") from error
 
 
 def _record(value: Value) -> Record:

@@ -16,19 +16,19 @@ little. Wall-clock times stand beside, for people.
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import StoreConflictError, StoreSchemaError
+from edge.errors import StoreConflictError
 from edge.failover.events import Loaded
 from edge.failover.model import ANSWERS, Assignment, Cause, Intent, Override
 from edge.failover.vetoes import HOUR_S
 from edge.history import Line
-from edge.stores.contract import Item, Store, Value
+from edge.stores.contract import Item, Store, Value, understood
 
+_KEPT = "what the store has"
 _MOST = 10_000
 _MET = 1000  # moments of other machines that are remembered: so many switches ago, nothing is damped any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -51,15 +51,6 @@ def boot_id() -> str:
     return _BOOT_ID.read_text().strip()
 
 
-@contextmanager
-def _understood() -> Iterator[None]:
-    """Decorates what reads the store: a value that is not as this program writes it."""
-    try:
-        yield
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StoreSchemaError(f"what the store has can't be understood ({error!r}): restore a backup") from error
-
-
 class Records:
     """The typed face of a store, for one agent. Every method may raise StoreError.
 
@@ -76,7 +67,7 @@ class Records:
         self._met: dict[tuple[str, float], float] = {}
         self._test = f"test/{sharer or 'store'}"
 
-    @_understood()
+    @understood(_KEPT)
     def load(self, service: str) -> Loaded:
         live, last = self._value("assignment", service), self._value("intent", service)
         override = self._value("override", service)
@@ -100,7 +91,7 @@ class Records:
         items = self._store.scan("assignment/", _MOST)
         return {item.key.removeprefix("assignment/"): item.version for item in items}
 
-    @_understood()
+    @understood(_KEPT)
     def write_intent(self, service: str, intent: Intent) -> None:
         """Claim the epoch. Raises StoreConflictError where it is not newer than every epoch that the store knows."""
         with self._one:
@@ -113,7 +104,7 @@ class Records:
             value = {**_plain(intent), "state": "open", "steps": {}, "touched": touched, "at": self._clock.moment()}
             self._store.compare_and_set(f"intent/{service}", value, before.version if before else 0)
 
-    @_understood()
+    @understood(_KEPT)
     def journal(self, service: str, epoch: int, step: str, state: str, evidence: str) -> None:
         """Write that a step is `begun` (before it touches AWS) or `done` (after it was read back)."""
         with self._one:
@@ -121,7 +112,7 @@ class Records:
             steps = {**item.value["steps"], step: {"state": state, "evidence": evidence, "at": self._clock.moment()}}
             self._store.compare_and_set(item.key, {**item.value, "steps": steps}, item.version)
 
-    @_understood()
+    @understood(_KEPT)
     def commit(self, service: str, intent: Intent) -> None:
         """Make the intent the assignment. Raises StoreConflictError where a newer epoch is committed or opened."""
         with self._one:
@@ -148,7 +139,7 @@ class Records:
         }
         return {"at": moment, **{key: [*recent[key], *([moment] if counts else [])] for key, counts in counted.items()}}
 
-    @_understood()
+    @understood(_KEPT)
     def close(self, service: str, epoch: int, *, finished: bool) -> None:
         """Put an end to the intent of this epoch; where it was committed and AWS agrees, the assignment is settled."""
         with self._one:
@@ -166,7 +157,7 @@ class Records:
             item = self._store.read(self._test)
             self._store.compare_and_set(self._test, self._clock.moment(), item.version if item else 0)
 
-    @_understood()
+    @understood(_KEPT)
     def save_override(self, service: str, said: Override | None, forgives: bool = False) -> None:
         """`forgives`: the switches of the last hour are forgotten too."""
         with self._one:
@@ -188,7 +179,7 @@ class Records:
         key = f"history/{line.service}/{int(line.wall_s * 1000):013d}-{self._told:06d}{by}"
         self._store.compare_and_set(key, asdict(line), 0)
 
-    @_understood()
+    @understood(_KEPT)
     def history(self, services: Sequence[str], limit: int) -> list[Line]:
         """The newest `limit` entries of these services, oldest of them first."""
         items = [item for service in services for item in self._store.scan(f"history/{service}/", limit)]

@@ -101,6 +101,12 @@ def free_port(host: str = "127.0.0.1") -> int:
     return free_port(host)
 
 
+def workers(agent: "subprocess.Popen[bytes] | None") -> list[int]:
+    """The processes that have its DNS port."""
+    assert agent is not None
+    return list(map(int, Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()))
+
+
 class Site:
     def __init__(self, home: Path, aws: Emulator, switches: str = BOTH, **settings: str) -> None:
         self.home, self.aws = home, aws

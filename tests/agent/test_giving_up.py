@@ -219,44 +219,42 @@ async def test_an_agent_whose_path_is_up_again_may_lead_whatever_the_store_says(
             await until(lambda: one.shell._keeper.fit)
 
 
+class OnItsWay(Leases):
+    """A write is sent, and arrives when the test says so."""
+
+    def __init__(self, store: Any) -> None:
+        super().__init__(store)
+        self.sent, self.arriving = threading.Event(), threading.Event()
+
+    def write(self, write: Write) -> None:
+        self.sent.set()
+        self.arriving.wait(PATIENCE_S)
+        super().write(write)
+
+
 async def test_a_claim_that_is_on_its_way_when_the_agent_stops_is_given_back(store: Frail) -> None:
-    sent, arriving = threading.Event(), threading.Event()
-
-    class Slow(Leases):
-        def write(self, write: Write) -> None:
-            sent.set()
-            arriving.wait(PATIENCE_S)
-            super().write(write)
-
     one = Agent("one", store, Timing(duration_s=1e6, renew_s=0.1))
-    one.shell._leases = Slow(store)
+    one.shell._leases = claim = OnItsWay(store)
     async with one:
-        await until(sent.is_set)
+        await until(claim.sent.is_set)
         await one.stops()
         leaving = asyncio.create_task(one.shell.leave(PATIENCE_S))
         await asyncio.sleep(0)
-        arriving.set()
+        claim.arriving.set()
         await leaving
         assert holder(store) == ("one", True)
         assert not one.driver.leads
 
 
 async def test_a_claim_that_does_not_arrive_in_time_holds_up_no_stop(store: Frail) -> None:
-    sent, arriving = threading.Event(), threading.Event()
-
-    class Hanging(Leases):
-        def write(self, write: Write) -> None:
-            sent.set()
-            arriving.wait(PATIENCE_S)
-
     one = Agent("one", store)
-    one.shell._leases = Hanging(store)
+    one.shell._leases = claim = OnItsWay(store)
     async with one:
-        await until(sent.is_set)
+        await until(claim.sent.is_set)
         await one.stops()
         await one.shell.leave(0.1)
-        assert not arriving.is_set()
-        arriving.set()
+        assert not claim.arriving.is_set()
+        claim.arriving.set()
 
 
 async def test_a_store_that_is_gone_ends_it_by_our_own_clock_and_is_told(store: Frail) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.agent.pair import Pair
-from tests.agent.site import Site
+from tests.agent.site import Site, workers
 from tests.cloud.emulator import Emulator
 from tests.dns.steady import Steady
 from tests.dns.test_server import A_QUERY, asking, lives
@@ -32,12 +32,6 @@ def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
     made.close()
 
 
-def workers(site: Site) -> list[int]:
-    assert site.agent is not None
-    children = Path(f"/proc/{site.agent.pid}/task/{site.agent.pid}/children")
-    return list(map(int, children.read_text().split()))
-
-
 def told(site: Site) -> bytes:
     with asking(site.dns[1], A_QUERY) as asker:
         return asker.recv(4096)[2:]
@@ -45,7 +39,7 @@ def told(site: Site) -> bytes:
 
 def restarted(site: Site) -> None:
     """As `systemctl restart` does it; over when the new workers answer alone."""
-    old = workers(site)
+    old = workers(site.agent)
     assert site.agent is not None
     site.agent.send_signal(signal.SIGUSR1)
     assert site.agent.wait(60.0) == 0

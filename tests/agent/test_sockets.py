@@ -16,7 +16,7 @@ import pytest
 from edge.agent.systemd import passed_sockets
 from edge.control.client import Client
 from edge.errors import ConfigError, ControlError
-from tests.agent.site import PATIENCE_S, ROOT
+from tests.agent.site import PATIENCE_S, ROOT, workers
 from tests.dns.steady import Steady
 from tests.dns.test_server import A_QUERY, asking, free_port, lives
 
@@ -141,12 +141,6 @@ def house(tmp_path: Path) -> Iterator[House]:
     made.close()
 
 
-def workers(house: House) -> list[int]:
-    assert house.agent is not None
-    children = Path(f"/proc/{house.agent.pid}/task/{house.agent.pid}/children")
-    return list(map(int, children.read_text().split()))
-
-
 RESTARTS = {
     "passed sockets, stopped and started": (True, signal.SIGTERM),
     "passed sockets, restarted": (True, signal.SIGUSR1),
@@ -161,7 +155,7 @@ def test_a_restart_under_load_loses_nothing(house: House, held: bool, number: si
         house.hold_port()
     house.start()
     until(house.ready)
-    old = workers(house)
+    old = workers(house.agent)
     with Steady(house.port, house.reference()) as steady:
         time.sleep(0.5)
         house.end(number)
@@ -176,7 +170,7 @@ def test_a_restart_under_load_loses_nothing(house: House, held: bool, number: si
 def test_an_agent_that_is_stopped_leaves_no_worker(house: House) -> None:
     house.start()
     until(house.ready)
-    old = workers(house)
+    old = workers(house.agent)
     assert len(old) == 2
     assert house.end(signal.SIGTERM) == 0
     assert not any(map(lives, old))
@@ -217,8 +211,8 @@ def test_a_second_agent_on_the_same_port_is_refused(house: House, tmp_path: Path
 
 def frozen(house: House) -> list[int]:
     """Workers that were stopped before they could say that they answer; one too late ends all of them."""
-    until(lambda: sum(map(executes_a_worker, workers(house))) == 2)
-    pids = workers(house)
+    until(lambda: sum(map(executes_a_worker, workers(house.agent))) == 2)
+    pids = workers(house.agent)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     until(lambda: all("State:\tT" in shown(pid) for pid in pids))
@@ -260,7 +254,7 @@ def test_workers_are_not_told_of_the_service_manager(house: House) -> None:
     house.hold_port()
     house.start(NOTIFY_SOCKET="@nobody")
     until(house.ready)
-    for pid in workers(house):
+    for pid in workers(house.agent):
         assert Path(f"/proc/{pid}/environ").read_bytes() == b""
 
 

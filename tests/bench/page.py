@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.marks import replaced
+
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "performance.md"
 
@@ -16,12 +18,7 @@ def markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def put(name: str, text: str, page: Path = PAGE) -> None:
-    """Between `<!-- name -->` and `<!-- /name -->`. ValueError where these are missing."""
-    before, opening, rest = page.read_text().partition(f"<!-- {name} -->")
-    _, closing, after = rest.partition(f"<!-- /{name} -->")
-    if not closing:
-        raise ValueError(f"{page}: no place for {name}")
-    page.write_text(f"{before}{opening}\n\n{text}\n\n{closing}{after}")
+    page.write_text(replaced(page.read_text(), name, text))
 
 
 def taken(method: str) -> str:

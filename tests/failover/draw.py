@@ -8,13 +8,13 @@ from pathlib import Path
 
 from edge.failover.model import Phase
 from edge.failover.table import TABLE
+from tests.marks import replaced
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
-_BEGIN, _END = "<!-- transitions:", "<!-- /transitions -->"
 
 
 def drawn() -> str:
-    return f"{diagram()}\n\n{table()}\n"
+    return f"{diagram()}\n\n{table()}"
 
 
 def diagram() -> str:
@@ -32,9 +32,7 @@ def table() -> str:
 
 
 def updated(text: str) -> str:
-    """The document with what stands between the marks replaced."""
-    begin = text.index("\n", text.index(_BEGIN)) + 1
-    return f"{text[:begin]}\n{drawn()}\n{text[text.index(_END) :]}"
+    return replaced(text, "transitions", drawn())
 
 
 if __name__ == "__main__":

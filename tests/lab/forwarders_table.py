@@ -28,9 +28,9 @@ from tests.lab.forwarders import FORWARDERS, Files, Forwarder, default, package_
 from tests.lab.measures import BUSY_S, SPARSE_S, Askers, Heard, Outage, Switch
 from tests.lab.netns import ROOT
 from tests.lab.two_agents import TwoAgents
+from tests.marks import replaced
 
 DOC = ROOT / "docs" / "forwarders.md"
-BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
 AFTER_S = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 5.5)  # when the one question after a switch is asked
 REST_S = 6.0  # longer than any of them keeps an answer
 BUSY_BEFORE_S, BUSY_AFTER_S = 2.0, 7.0
@@ -258,9 +258,7 @@ def system() -> str:
 
 
 def put(text: str, doc: Path = DOC) -> None:
-    before, _, rest = doc.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    doc.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+    doc.write_text(replaced(doc.read_text(), "measured", text.rstrip()))
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.lab.asker import Asked
-from tests.lab.forwarders_table import BEGIN, END, Table, old_cell, put, worst_cell
+from tests.lab.forwarders_table import Table, old_cell, put, worst_cell
 from tests.lab.measures import Switch
 
 A, B = "10.0.1.10", "10.0.2.10"
@@ -50,6 +50,6 @@ def test_a_table_has_a_row_for_each_forwarder() -> None:
 
 def test_only_what_was_measured_is_replaced(tmp_path: Path) -> None:
     doc = tmp_path / "forwarders.md"
-    doc.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    put("new", doc)
-    assert doc.read_text() == f"before\n{BEGIN}\n\nnew\n{END}\nafter\n"
+    doc.write_text("before\n<!-- measured -->\nold\n<!-- /measured -->\nafter\n")
+    put("new\n", doc)
+    assert doc.read_text() == "before\n<!-- measured -->\n\nnew\n\n<!-- /measured -->\nafter\n"

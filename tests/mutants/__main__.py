@@ -5,11 +5,11 @@
 
 import sys
 
+from tests.marks import replaced
 from tests.mutants.catalogue import MUTANTS, Mutant
 from tests.mutants.tried import ROOT, sound, tried
 
 DESIGN = ROOT / "docs" / "design.md"
-_BEGIN, _END = "<!-- mutants:", "<!-- /mutants -->"
 
 
 def main() -> int:
@@ -36,9 +36,7 @@ def _row(mutant: Mutant) -> str:
 
 
 def updated(text: str) -> str:
-    """The document with what stands between the marks replaced."""
-    begin = text.index("\n", text.index(_BEGIN)) + 1
-    return f"{text[:begin]}\n{table()}\n\n{text[text.index(_END) :]}"
+    return replaced(text, "mutants", table())
 
 
 if __name__ == "__main__":

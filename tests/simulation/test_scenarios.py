@@ -433,19 +433,11 @@ def test_of_two_that_have_to_agree_one_dies_and_nothing_moves_but_by_hand() -> N
     world.ends_well()
 
 
-def test_one_of_three_whose_path_is_down_abstains() -> None:
+@pytest.mark.parametrize("lost", ["path", "store"])
+def test_one_of_three_that_loses_its_path_or_the_store_abstains_and_the_others_move(lost: str) -> None:
     world = World(3, quorum=2, witnesses=1).starts()
-    next(agent for agent in world.agents.values() if not agent.leads()).path.up = False
-    world.passes(30.0)
-    world.nodes.becomes("a", Shown.SILENT)
-    world.passes(10.0)
-    assert world.live == "b"
-    world.ends_well()
-
-
-def test_one_of_three_that_loses_the_store_is_stale_and_the_others_move() -> None:
-    world = World(3, quorum=2, witnesses=1).starts()
-    next(agent for agent in world.agents.values() if not agent.leads()).store.up = False
+    follower = next(agent for agent in world.agents.values() if not agent.leads())
+    getattr(follower, lost).up = False
     world.passes(30.0)
     world.nodes.becomes("a", Shown.SILENT)
     world.passes(10.0)

@@ -33,6 +33,7 @@ from tests.cloud.emulator import Emulator
 from tests.cloud.line import Line
 from tests.cloud.script import FaultKind
 from tests.failover.world import POLICY, World
+from tests.marks import marked, replaced
 from tests.switches.site import (
     ASSIGN,
     ASSOCIATE,
@@ -184,13 +185,8 @@ def matrix() -> Iterator[Matrix]:
         written(Path(os.environ["EDGE_FAULTS"]), made)
 
 
-BEGIN, END = "<!-- matrix: written by `make faults` -->", "<!-- /matrix -->"
-
-
 def written(path: Path, matrix: Matrix) -> None:
-    before, _, rest = path.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    path.write_text(f"{before}{BEGIN}\n\n{matrix.table()}\n\n{matrix.counts()}.\n\n{END}{after}")
+    path.write_text(replaced(path.read_text(), "matrix", f"{matrix.table()}\n\n{matrix.counts()}."))
 
 
 class Plant(World):
@@ -451,7 +447,7 @@ def test_the_rows_are_the_steps_of_the_code(account: Account, tmp_path: Path) ->
 
 
 def test_the_table_in_the_docs_has_the_rows_and_columns_of_the_code() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "faults.md").read_text().partition(BEGIN)[2].partition(END)[0]
+    page = marked((Path(__file__).parents[2] / "docs" / "faults.md").read_text(), "matrix")
     lines = [line.strip()[1:-1] for line in page.splitlines() if "|" in line]
     head, _, *rows = [[word.strip() for word in line.split("|")] for line in lines]
     assert head == ["step", *FAULTS]
