@@ -15,7 +15,7 @@ from edge.config import Config, StoreKind, load
 from edge.errors import ConfigError, RefusedError, StoreError
 from edge.failover.model import Assignment
 from edge.stores import table
-from edge.stores.contract import Item
+from edge.stores.contract import Item, understood
 from edge.stores.dynamodb import SCHEMA, SCHEMA_KEY, Calls, DynamoStore
 from edge.stores.leases import AGENTS, LEADER
 from edge.stores.served import Served
@@ -64,10 +64,11 @@ def move(path: Path, source: StoreKind, target: StoreKind, name: str | None) -> 
         raise RefusedError(f"there is no {sqlite_file(config.agent.state_dir)} to move from")
     with closing(_open(source, config, name)) as old, closing(_open(target, config, name)) as new:
         kept = [item for item in old.items() if item.key.partition("/")[0] not in _OWN]
+        live = _live(kept)
         _write(kept, new)
         aside = old.put_aside()
     if target is StoreKind.DYNAMODB:
-        _keep_served(config.agent.state_dir, kept)
+        _keep_served(config.agent.state_dir, live)
     return f"{len(kept)} items are in {new.name}, read back and alike; {aside}"
 
 
@@ -85,13 +86,22 @@ def _write(kept: Sequence[Item], new: Place) -> None:
         raise StoreError(f"{new.name} does not have {wrong[0]} as it was written: the source stays as it is")
 
 
-def _keep_served(state_dir: Path, kept: Sequence[Item]) -> None:
+def _live(kept: Sequence[Item]) -> Mapping[str, Assignment]:
+    """Raises StoreSchemaError for an assignment that is damaged, before anything is written."""
+    found = {}
+    for item in kept:
+        kind, _, service = item.key.partition("/")
+        if kind == "assignment":
+            with understood(item.key):
+                found[service] = Assignment(item.value["node"], item.value["epoch"])
+    return found
+
+
+def _keep_served(state_dir: Path, live: Mapping[str, Assignment]) -> None:
     """An agent that starts while the table can't be reached answers what it answered before."""
     with closing(Served(state_dir)) as served:
-        for item in kept:
-            kind, _, service = item.key.partition("/")
-            if kind == "assignment":
-                served.keep(service, Assignment(item.value["node"], item.value["epoch"]))
+        for service, assignment in live.items():
+            served.keep(service, assignment)
 
 
 # --- the places -----------------------------------------------------------------------------------------------------

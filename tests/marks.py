@@ -15,6 +15,6 @@ def replaced(text: str, name: str, content: str) -> str:
 
 
 def _between(text: str, name: str) -> re.Match[str]:
-    if found := re.search(rf"(<!-- {name}\b[^\n]*?-->)(.*?)(<!-- /{name} -->)", text, re.DOTALL):
+    if found := re.search(rf"(<!-- {name}[ :][^\n]*?-->)(.*?)(<!-- /{name} -->)", text, re.DOTALL):
         return found
     raise ValueError(f"no place for {name}")

@@ -205,6 +205,18 @@ def test_what_is_read_back_otherwise_than_it_was_written_is_told(home: Home, mon
     assert home.known(dump(home.state / "edge.sqlite")) == before
 
 
+def test_a_damaged_assignment_is_told_by_its_key_and_nothing_moves(home: Home) -> None:
+    home.lived()
+    home.edgectl("init")
+    with closing(SqliteStore(home.state)) as store:
+        item = store.read(f"assignment/{FILES}")
+        assert item
+        store.compare_and_set(item.key, {"node": "a"}, item.version)
+    with pytest.raises(StoreSchemaError, match=f"assignment/{FILES} can't be understood"):
+        home.move(StoreKind.SQLITE, StoreKind.DYNAMODB)
+    assert (home.in_table(), (home.state / "edge.sqlite").exists()) == ([], True)
+
+
 def test_a_running_agents_file_is_refused(home: Home) -> None:
     home.lived()
     storing.init(home.file)

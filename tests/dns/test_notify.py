@@ -103,7 +103,8 @@ async def test_it_is_sent_again_until_it_is_acknowledged(monkeypatch: pytest.Mon
         other.bind(("127.0.0.1", 0))
         other.setblocking(False)
         telling = asyncio.create_task(notify(other.getsockname(), ZONE.name))
-        heard = [await loop.sock_recvfrom(other, 512) for _ in range(3)]
+        async with asyncio.timeout(PATIENCE_S):
+            heard = [await loop.sock_recvfrom(other, 512) for _ in range(3)]
         assert len({data for data, _ in heard}) == 1
         sent, asker = heard[-1]
         await loop.sock_sendto(other, sent, asker)
