@@ -12,8 +12,9 @@ from uuid import uuid4
 
 from edge.stores.table import create
 from tests.agent.pair import LEASE_S, RENEW_S, SHARED
-from tests.agent.site import ADDRESS, BOTH, Site, free_port
+from tests.agent.site import ADDRESS, BOTH, Site
 from tests.cloud.emulator import Emulator
+from tests.ports import free_port
 from tests.stores.conftest import asking
 
 

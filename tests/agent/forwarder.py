@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge.dns.ask import NotAnsweredError, ask
-from tests.agent.site import PATIENCE_S, free_port
+from tests.agent.site import PATIENCE_S
+from tests.ports import free_port
 
 Server = tuple[str, int]
 

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 from edge.stores.dynamodb import DynamoStore
 from edge.stores.table import create
-from tests.agent.site import BOTH, Site, free_port
+from tests.agent.site import BOTH, Site
 from tests.cloud.emulator import Emulator
+from tests.ports import free_port
 from tests.stores.conftest import asking
 
 LEASE_S, RENEW_S = 8.0, 1.0

@@ -7,7 +7,6 @@ for it.
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from edge.dns.ask import NotAnsweredError, ask
 from edge.errors import ControlError
 from edge.stores.sqlite import dump
 from tests.cloud.emulator import Emulator, Layout, Seeded
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EDGECTL = str(Path(sys.executable).with_name("edgectl"))
@@ -89,16 +89,6 @@ SECONDARY_IP = """
   kind = "unassign"
 """
 BOTH = ROUTE53 + SECONDARY_IP
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """One that is free for UDP and TCP, now."""
-    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind((host, 0))
-        with suppress(OSError):
-            tcp.bind(udp.getsockname())
-            return int(udp.getsockname()[1])
-    return free_port(host)
 
 
 def workers(agent: "subprocess.Popen[bytes] | None") -> list[int]:

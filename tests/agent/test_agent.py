@@ -11,9 +11,10 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.errors import Fault
-from tests.agent.site import ADDRESS, NAME, PATIENCE_S, ROUTE53, SECONDARY, Site, free_port
+from tests.agent.site import ADDRESS, NAME, PATIENCE_S, ROUTE53, SECONDARY, Site
 from tests.cloud.emulator import Emulator
 from tests.cloud.script import FaultKind
+from tests.ports import free_port
 
 
 def metrics(site: Site) -> str:

@@ -11,8 +11,9 @@ from edge.agent.reading import agrees, read
 from edge.config import load
 from edge.failover.model import Assignment
 from tests.agent.forwarder import Server, forwarding
-from tests.agent.site import ADDRESS, NAME, free_port
+from tests.agent.site import ADDRESS, NAME
 from tests.cloud.emulator import Emulator, Layout
+from tests.ports import free_port
 
 BY_NODE = {node: (address,) for node, address in ADDRESS.items()}
 KEPT_S = 300

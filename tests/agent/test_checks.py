@@ -29,11 +29,12 @@ from edge.stores.sqlite import SqliteStore
 from edge.switches.contract import Step, View
 from edge.switches.session import Session, Settings
 from tests.agent.forwarder import forwarding
-from tests.agent.site import BOTH, NAME, Site, free_port
+from tests.agent.site import BOTH, NAME, Site
 from tests.agent.still import still_driver
 from tests.cloud.emulator import REGION, Emulator, Layout
 from tests.cloud.script import FaultKind
 from tests.failover.world import POLICY, World
+from tests.ports import free_port
 
 CONFIGS = Path(__file__).parents[2] / "config"
 OFTEN = 'check_interval = "2s"'

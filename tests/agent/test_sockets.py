@@ -18,7 +18,8 @@ from edge.control.client import Client
 from edge.errors import ConfigError, ControlError
 from tests.agent.site import PATIENCE_S, ROOT, workers
 from tests.dns.steady import Steady
-from tests.dns.test_server import A_QUERY, asking, free_port, lives
+from tests.dns.test_server import A_QUERY, asking, lives
+from tests.ports import free_port
 
 CONFIG = """
 [agent]

@@ -15,8 +15,9 @@ from edge.dns import server
 from edge.dns.orders import Legacy
 from tests.bench.page import debian_version
 from tests.conformance import servers
-from tests.conformance.servers import HOST, Server, free_port, run_server
+from tests.conformance.servers import HOST, Server, run_server
 from tests.conformance.zone import APEX, FILES, master_file
+from tests.ports import free_port
 
 POWERDNS = """
 launch=bind

@@ -16,7 +16,7 @@ from functools import partial
 from tempfile import TemporaryDirectory
 
 from tests.bench.controller import MOVED_TO, Plan
-from tests.conformance.servers import HOST, free_port
+from tests.conformance.servers import HOST
 from tests.conformance.zone import FILES, FILES_ADDRESSES
 from tests.load import questions
 from tests.load.asker import Plan as Asking
@@ -24,6 +24,7 @@ from tests.load.asker import over_udp
 from tests.load.figures import Asked, Row
 from tests.load.process import ROOT, command
 from tests.load.target import FORWARDER, compared
+from tests.ports import free_port
 
 PACE = 5_000
 CALLERS_SERVED = 4

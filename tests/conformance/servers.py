@@ -22,6 +22,7 @@ from edge.dns.rates import Rates
 from edge.dns.server import Workers
 from tests.conformance.wire import T, query
 from tests.conformance.zone import APEX, CHILD, ZONES, master_file
+from tests.ports import free_port
 
 HOST = "127.0.0.1"
 START_S = 30.0
@@ -128,16 +129,6 @@ class Server:
 
 
 Start = Callable[[Path, int], Iterator[Server]]
-
-
-def free_port() -> int:
-    """One that is free for UDP and TCP, now."""
-    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind((HOST, 0))
-        with suppress(OSError):
-            tcp.bind(udp.getsockname())
-            return int(udp.getsockname()[1])
-    return free_port()
 
 
 @contextmanager

@@ -26,11 +26,11 @@ from tests.dns.test_server import (
     ask,
     ask_tcp,
     everybody_says,
-    free_port,
     lives,
     pids,
     running,
 )
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PRELUDE = """

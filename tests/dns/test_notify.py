@@ -17,7 +17,8 @@ from edge.dns.notify import acknowledges, notice, notify
 from edge.dns.site import Site
 from tests.dns.desks import desk
 from tests.dns.samples import ZONE, packet
-from tests.dns.test_server import LOOPBACK, PATIENCE_S, free_port, running
+from tests.dns.test_server import LOOPBACK, PATIENCE_S, running
+from tests.ports import free_port
 
 PEER, STRANGER = "10.10.0.54", "10.10.0.55"
 POLICY = Policy(("10.0.0.0/8",), peers=(PEER,))

@@ -34,13 +34,13 @@ from tests.dns.test_server import (
     asking,
     controller,
     everybody_says,
-    free_port,
     lives,
     orphans,
     pids,
     running,
     until,
 )
+from tests.ports import free_port
 
 MANY = 200  # more than a turn answers; a receive buffer of Linux' default size has room for some more
 UDP, TCP = socket.SOCK_DGRAM, socket.SOCK_STREAM

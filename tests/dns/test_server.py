@@ -27,22 +27,13 @@ from edge.dns.server import Workers
 from edge.dns.zone import Zone
 from edge.errors import ConfigError, RefusedError
 from tests.dns.samples import DUAL, FILES, WAITING, ZONE, packet
+from tests.ports import free_port
 
 PATIENCE_S = 60.0
 LOOPBACK = Policy(("127.0.0.0/8", "::1/128"))
 A_QUERY = packet("files.fs.corp.example", Qtype.A)
 MOVED = replace(ZONE, serial=2, services=(replace(FILES, addresses=("10.0.2.10",), node="b", epoch=13), DUAL, WAITING))
 SOURCES = 24  # enough that the kernel's hash gives each of two workers some: all to one has a chance of 2 ** -23
-
-
-def free_port() -> int:
-    """One that is free for UDP and TCP, now."""
-    with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        with suppress(OSError):
-            tcp.bind(udp.getsockname())
-            return int(udp.getsockname()[1])
-    return free_port()
 
 
 @asynccontextmanager

@@ -13,6 +13,8 @@ from shutil import which
 
 import pytest
 
+from tests.ports import free_port
+
 LOOPBACK = "127.0.0.1"
 # Longer than any stall of a busy machine that would be taken for an agent's own delay (half of it).
 PATIENT_S = 5.0
@@ -87,9 +89,7 @@ def _connects(sock: socket.socket, port: int) -> bool:
 
 @pytest.fixture
 def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        return int(sock.getsockname()[1])
+    return free_port()
 
 
 @pytest.fixture(scope="session")
@@ -97,10 +97,7 @@ def samba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """A real smbd, unprivileged; gives its port."""
     if which("smbd") is None:
         pytest.skip("smbd is not installed (Debian package samba)")
-    home = tmp_path_factory.mktemp("samba")
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        port = sock.getsockname()[1]
+    home, port = tmp_path_factory.mktemp("samba"), free_port()
     argv = ["smbd", "-F", "--no-process-group", "-s", str(_smb_conf(home, port))]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
