@@ -27,6 +27,15 @@ dns = "{host}:{port}"
 """
 
 
+def leads(site: Site) -> bool:
+    return bool(site.status().get("lease", {}).get("held"))
+
+
+def holder(site: Site) -> str | None:
+    said = site.status().get("lease")
+    return said["holder"] if said else None
+
+
 class Pair:
     """`one` has the nodes' servers; it is told to serve them."""
 
@@ -48,6 +57,14 @@ class Pair:
         for site, name, other in ((self.one, "edge-2", self.two), (self.two, "edge-1", self.one)):
             host, port = other.dns
             site.file.write_text(site.file.read_text() + PEER.format(name=name, host=host, port=port))
+
+    def begin(self) -> None:
+        """Both nodes serve; agent one leads and agent two follows."""
+        self.one.serve("a", "b", "secondary")
+        self.one.start()
+        self.one.until("one leads", lambda: self.one.ready_on("a") and leads(self.one))
+        self.two.start()
+        self.two.until("two follows", lambda: self.two.ready_on("a") and holder(self.two) == "edge-1")
 
     @property
     def store(self) -> DynamoStore:

@@ -6,6 +6,7 @@ Two real agents, the look at the store by itself once in `OFTEN_S`: what is know
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,15 +29,10 @@ ZONE = "fs.corp.example"
 def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
     """Agent one leads and agent two follows."""
     cloud.reset()
-    made = Pair(tmp_path, cloud, lease_s=LEASE_S, renew_s=RENEW_S)
-    made.introduce()
-    made.one.serve("a", "b", "secondary")
-    made.one.start()
-    made.one.until("one leads", lambda: made.one.ready_on("a"))
-    made.two.start()
-    made.two.until("two follows", lambda: made.two.ready_on("a"))
-    yield made
-    made.close()
+    with closing(Pair(tmp_path, cloud, lease_s=LEASE_S, renew_s=RENEW_S)) as made:
+        made.introduce()
+        made.begin()
+        yield made
 
 
 def promoted(site: Site, node: str) -> float:

@@ -11,13 +11,13 @@ import os
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.agent.pair import Pair
+from tests.agent.pair import Pair, leads
 from tests.agent.site import ADDRESS, NAME, Site
-from tests.agent.test_sharing import leads
 from tests.cloud.emulator import Emulator
 from tests.cloud.script import Call, FaultKind
 from tests.switches.site import CHANGE, MUTATIONS
@@ -29,16 +29,11 @@ EPOCH = ("TXT", f"_edge.{NAME}")
 def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
     """Both nodes serve; agent one leads and agent two follows."""
     cloud.reset()
-    made = Pair(tmp_path, cloud)
-    made.one.serve("a", "b", "secondary")
-    made.one.start()
-    made.one.until("one leads", lambda: made.one.ready_on("a") and leads(made.one))
-    made.two.start()
-    made.two.until("two follows", lambda: made.two.ready_on("a"))
-    yield made
-    made.one.agent.send_signal(signal.SIGCONT)
-    cloud.clear_faults()
-    made.close()
+    with closing(Pair(tmp_path, cloud)) as made:
+        made.begin()
+        yield made
+        made.one.agent.send_signal(signal.SIGCONT)
+        cloud.clear_faults()
 
 
 def signalled(site: Site, number: signal.Signals) -> None:

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -22,14 +22,10 @@ EACH_PER_S = 1000
 @pytest.fixture
 def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
     cloud.reset()
-    made = Pair(tmp_path, cloud)
-    made.introduce()
-    made.one.serve("a", "b", "secondary")
-    for site in (made.one, made.two):
-        site.start()
-        site.until("it is content with a", lambda site=site: site.ready_on("a"))
-    yield made
-    made.close()
+    with closing(Pair(tmp_path, cloud)) as made:
+        made.introduce()
+        made.begin()
+        yield made
 
 
 def told(site: Site) -> bytes:

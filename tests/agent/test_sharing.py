@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -26,8 +27,8 @@ from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
 from edge.stores.served import Served
 from edge.stores.sqlite import SqliteStore
-from tests.agent.pair import LEASE_S, Pair
-from tests.agent.site import ADDRESS, NAME, Site
+from tests.agent.pair import LEASE_S, Pair, holder, leads
+from tests.agent.site import ADDRESS, NAME
 from tests.agent.still import still_driver
 from tests.agent.test_agent import sample
 from tests.cloud.emulator import Emulator
@@ -41,24 +42,10 @@ PATIENCE_S = 20.0
 def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
     """Both nodes serve; agent one leads and agent two follows."""
     cloud.reset()
-    made = Pair(tmp_path, cloud)
-    made.one.serve("a", "b", "secondary")
-    made.one.start()
-    made.one.until("one leads", lambda: made.one.ready_on("a") and leads(made.one))
-    made.two.start()
-    made.two.until("two follows", lambda: made.two.ready_on("a") and holder(made.two) == "edge-1")
-    yield made
-    cloud.clear_faults()
-    made.close()
-
-
-def leads(site: Site) -> bool:
-    return bool(site.status().get("lease", {}).get("held"))
-
-
-def holder(site: Site) -> str | None:
-    said = site.status().get("lease")
-    return said["holder"] if said else None
+    with closing(Pair(tmp_path, cloud)) as made:
+        made.begin()
+        yield made
+        cloud.clear_faults()
 
 
 def test_what_the_leader_commits_the_follower_serves(pair: Pair) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.agent.eyes import Eyes, heard
-from tests.agent.pair import LEASE_S
+from tests.agent.pair import LEASE_S, leads
 from tests.agent.site import ADDRESS
 from tests.agent.test_agent import sample
-from tests.agent.test_sharing import leads
 from tests.cloud.emulator import Emulator
 
 Make = Callable[..., Eyes]
