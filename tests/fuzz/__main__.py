@@ -1,7 +1,7 @@
 """`python -m tests.fuzz [--seconds N] [--packets N] [--processes N] [--seed S] [--engine mutate|atheris]`.
 
-A campaign, and its figures. `atheris` (libFuzzer, guided by coverage, extra `fuzz`) prints libFuzzer's own, and keeps
-what it finds worth keeping in `--home`, where the next run goes on.
+A campaign, and its figures; it fails when memory grows. `atheris` (libFuzzer, guided by coverage, extra `fuzz`) prints
+libFuzzer's own, and keeps what it finds worth keeping in `--home`, where the next run goes on.
 """
 
 import argparse
@@ -54,8 +54,9 @@ def main() -> int:
     from tests.fuzz.campaign import Bounds, fuzz  # not earlier: atheris instruments what it sees imported
 
     print(f"seed {chosen.seed}, {chosen.processes} processes", flush=True)
-    print(fuzz(Bounds(seconds, chosen.packets), chosen.seed, chosen.processes))
-    return 0
+    figures = fuzz(Bounds(seconds, chosen.packets), chosen.seed, chosen.processes)
+    print(figures)
+    return 0 if figures.flat else 1
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ PORT_SHARE = 0.2
 SMALL = 200  # caches that are full soon: what comes later is a leak, and their turnover is tried too
 SAMPLE_ROUNDS = 20  # a sample of memory each so many
 SAMPLES_MIN = 4  # the least: a leak of 100 bytes a packet is then 4 MB
+SLACK_KIB = 2_048
 HANG_S = 60.0  # a packet takes some 0.1 ms
 LOOK_S = 1.0
 
@@ -49,6 +50,10 @@ class Figures:
     streams: int
     seconds: float
     memory: tuple[tuple[int, int, int], ...]
+
+    @property
+    def flat(self) -> bool:
+        return all(end < start + SLACK_KIB for start, _, end in self.memory)
 
     def __str__(self) -> str:
         rate = f"{self.packets / self.seconds:,.0f} packets/s"
