@@ -50,13 +50,14 @@ log = logging.getLogger(__name__)
 class Member:
     """One worker as the controller sees it: sockets and counters, which outlive it, and its present process."""
 
-    def __init__(self, ports: Ports, roll: Roll) -> None:
+    def __init__(self, ports: Ports, roll: Roll, members: int) -> None:
         self.tally = Tally.create()
         self.acknowledged = 0
         self.alive = False
         self.notified = False
         self._ports = ports
         self._roll = roll
+        self._members = members
         self._udp: list[socket.socket] = []
         self._tcp: list[socket.socket] = []
         self._failures = 0
@@ -72,7 +73,7 @@ class Member:
         with theirs:
             self.process = _run(self._legacy(theirs))
         self._started_s = monotonic()
-        self.urgency = Urgency(self.process.pid, self._started_s)
+        self.urgency = Urgency(self.process.pid, self._started_s, self._members)
         self._sent = self.acknowledged = 0
         self.alive = True
 
@@ -161,7 +162,7 @@ class Workers:
         self._order = _checked(Order(1, _several(zones), self._policy))
         self._roll = Roll(self._roll_path)
         log.info("UDP is answered %s", "natively" if NATIVE else "in Python: the native module was not built")
-        self._members = [Member(self._ports, self._roll) for _ in range(self._count)]
+        self._members = [Member(self._ports, self._roll, self._count) for _ in range(self._count)]
         if self._withheld():
             log.warning("no assignment is known: an older generation of DNS workers answers on until there is one")
             return

@@ -9,21 +9,23 @@ import time
 import pytest
 
 from edge.dns import urgency
-from edge.dns.urgency import LOOK_S, Urgency
+from edge.dns.urgency import LOOK_S, Urgency, much
 
 PID = 4711
+PROCESSORS = 2
 
 
 class Processor:
     """Stands for the kernel: the time that was used, and the classes that were asked for."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusal: OSError | None = None) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusal: OSError | None = None, workers: int = 1) -> None:
         self.now_s = self.used_s = 0.0
         self.asked: list[int] = []
         self._refusal = refusal
         monkeypatch.setattr(urgency, "clock_gettime", lambda _: self.used_s)
         monkeypatch.setattr(os, "sched_setscheduler", self._set)
-        self.urgency = Urgency(PID, self.now_s)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(PROCESSORS)))
+        self.urgency = Urgency(PID, self.now_s, workers)
 
     def _set(self, pid: int, policy: int, parameter: os.sched_param) -> None:
         assert (pid, parameter.sched_priority) == (PID, 1 if policy == os.SCHED_RR else 0)
@@ -45,6 +47,26 @@ def test_it_hurries_below_a_quarter_and_steps_back_above_a_half(monkeypatch: pyt
     assert [processor.works(share) for share in shares] == hurries
     rr, other = os.SCHED_RR, os.SCHED_OTHER
     assert processor.asked == [rr, other, rr, other]
+
+
+def test_several_hurry_with_a_quarter_of_the_processors_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = Processor(monkeypatch, workers=2)
+    assert [processor.works(share) for share in (0.15, 0.1, 0.2, 0.3, 0.2, 0.1)] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("workers", "processors", "share"),
+    [(1, 1, 0.25), (1, 2, 0.5), (2, 2, 0.25), (1, 64, 0.5), (8, 16, 0.5), (4, 2, 0.125)],
+)
+def test_nobody_takes_more_than_half_and_all_together_a_quarter(workers: int, processors: int, share: float) -> None:
+    assert much(workers, processors) == share
 
 
 def test_it_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +102,7 @@ def test_a_real_process_hurries_while_it_sleeps_and_not_while_it_works() -> None
         assert process.stdin
         assert process.stdout
         process.stdout.readline()
-        looked = Urgency(process.pid, time.monotonic() - 1000.0)
+        looked = Urgency(process.pid, time.monotonic() - 1000.0, workers=1)
         looked.look(time.monotonic())
         assert os.sched_getscheduler(process.pid) == os.SCHED_RR
         process.stdin.write("\n")
