@@ -228,7 +228,7 @@ class LeaseTiming(Model):
     """Of several agents: who leads. A single one has no use for it."""
 
     # Until another agent may lead that heard nothing of this one. It has to outlast a renewal and a call to AWS
-    # (edge.config.clashes): with the default time-outs, 14.5 s.
+    # (edge.config.clashes.agents): with the default time-outs, 14.5 s.
     duration_s: Duration = Field(15.0, alias="duration")
     # So two agents ask DynamoDB for about one write and four reads of a small item a second.
     renew_s: Duration = Field(3.0, alias="renew")
@@ -319,7 +319,7 @@ class SecondaryIp(Model):
 class RouteTable(Model):
     destination: HostPrefix = Field(examples=["172.31.255.10/32"])
     tables: Annotated[tuple[RouteTableId, ...], AfterValidator(some)] = Field(examples=[["rtb-0123456789abcdef0"]])
-    topology: Topology | None = None  # no default could be right: see edge.config.clashes
+    topology: Topology | None = None  # no default could be right: see edge.config.clashes.moves
     # Routes take effect within a second or two; past this the move counts as failed.
     deadline_s: Duration = Field(10.0, alias="deadline")
 

@@ -25,7 +25,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from edge.config.clashes import Clash, Loc, clashes_of
+from edge.config.clashes.clash import Clash, Loc
+from edge.config.clashes.every import clashes_of
 from edge.config.models import Config, Model
 from edge.config.values import LATER
 from edge.errors import ConfigError

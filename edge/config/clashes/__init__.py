@@ -1,0 +1,1 @@
+"""Clashes: keys that are right by themselves and wrong together."""

@@ -1,0 +1,95 @@
+"""Of the agents that share a store, and of the lease that one of them holds."""
+
+import math
+from collections.abc import Iterator
+
+from edge.config.clashes.clash import Check, Clash, Loc
+from edge.config.models import Config
+from edge.config.values import Role, StoreKind
+from edge.durations import duration_text
+from edge.failover.lease import DRIFT, Timing
+
+
+def _store_reachable(config: Config) -> Iterator[Clash]:
+    store = config.store
+    if store.kind is StoreKind.DYNAMODB and config.aws is None:
+        yield Clash((("aws",), ("store", "kind")), 'missing: store.kind "dynamodb" needs [aws] with the region')
+    if store.kind is StoreKind.SQLITE and "table" in store.model_fields_set:
+        text = f'"{store.table}" is for kind "dynamodb", and this is "sqlite"'
+        yield Clash((("store", "table"), ("store", "kind")), text)
+
+
+def _lease_can_work(config: Config) -> Iterator[Clash]:
+    """The margin is what is left of the lease just before a renewal is confirmed; a call to AWS must fit into it."""
+    if config.store.kind is not StoreKind.DYNAMODB or config.aws is None:
+        return
+    lease, call_s = config.lease, config.aws.call_s
+    timing = Timing(lease.duration_s, lease.renew_s)
+    if timing.left_s(call_s) > call_s:
+        return
+    call = duration_text(call_s)
+    least = duration_text((math.floor(10 * (lease.renew_s + 2 * call_s) / (1 - DRIFT)) + 1) / 10)
+    text = (
+        f"{duration_text(lease.duration_s)} x {1 - DRIFT:g} (two clocks may run apart) - renew"
+        f" {duration_text(lease.renew_s)} - the renewal's own call {call} = {timing.left_s(call_s):.1f}s, and a call"
+        f" to AWS may take {call} (2 x connect_timeout + read_timeout): it could outlive the lease; at least {least}"
+    )
+    keys: tuple[Loc, ...] = (("lease", "duration"), ("lease", "renew"), ("store", "kind"))
+    yield Clash((*keys, ("aws", "connect_timeout"), ("aws", "read_timeout")), text)
+
+
+def _vantages_share_a_store(config: Config) -> Iterator[Clash]:
+    if config.store.kind is StoreKind.DYNAMODB:
+        return
+    if config.agent.role is Role.WITNESS:
+        text = '"witness" never leads, and a store of kind "sqlite" is of one agent alone: nobody would lead'
+        yield Clash((("agent", "role"), ("store", "kind")), text)
+    elif config.vantage.model_fields_set:
+        text = 'is for agents that share a store of kind "dynamodb", and this is "sqlite"'
+        yield Clash((("vantage",), ("store", "kind")), text)
+
+
+def _vantages_distinct(config: Config) -> Iterator[Clash]:
+    vantage, listed = config.vantage, config.vantage.names
+    for name in sorted({name for name in listed if listed.count(name) > 1}):
+        word = "witnesses" if name in vantage.witnesses else "agents"
+        yield Clash((("vantage", word), ("vantage",)), f'"{name}" is listed twice: an agent has one vote')
+
+
+def _somebody_may_lead(config: Config) -> Iterator[Clash]:
+    if config.vantage.model_fields_set and not config.vantage.agents:
+        text = "missing: nobody could lead; name the agents that may, this one among them"
+        yield Clash((("vantage", "agents"), ("vantage",)), text)
+
+
+def _role_is_as_listed(config: Config) -> Iterator[Clash]:
+    name, role, vantage = config.agent.name, config.agent.role, config.vantage
+    keys: tuple[Loc, ...] = (("agent", "role"), ("agent", "name"), ("vantage",))
+    if config.store.kind is not StoreKind.DYNAMODB:
+        return
+    if role is Role.WITNESS and name not in vantage.witnesses:
+        yield Clash(keys, f'"witness" has to be listed as one: vantage.witnesses = ["{name}"], beside vantage.agents')
+    elif role is Role.CANDIDATE and name in vantage.witnesses:
+        yield Clash(keys, f'"candidate", and vantage.witnesses has "{name}": say "witness", or list it in agents')
+    elif vantage.agents and name not in vantage.names:
+        listed = ", ".join(vantage.names)
+        text = f'"{name}" is not among the vantages ({listed}): list it in vantage.agents'
+        yield Clash((("agent", "name"), ("vantage",)), text)
+
+
+def _quorum_can_be_reached(config: Config) -> Iterator[Clash]:
+    listed = len(config.vantage.names)
+    if config.vantage.quorum and config.vantage.quorum > max(listed, 1):
+        text = f"{config.vantage.quorum} of {listed} vantages can never agree; at most {max(listed, 1)}"
+        yield Clash((("vantage", "quorum"), ("vantage",)), text)
+
+
+CHECKS: tuple[Check, ...] = (
+    _store_reachable,
+    _lease_can_work,
+    _vantages_share_a_store,
+    _vantages_distinct,
+    _somebody_may_lead,
+    _role_is_as_listed,
+    _quorum_can_be_reached,
+)
