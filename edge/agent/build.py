@@ -19,7 +19,7 @@ from edge.config import (
     fastest_probe,
 )
 from edge.failover.lease import Keeper, Timing
-from edge.failover.model import Policy, Stage, Thresholds
+from edge.failover.model import Listed, Policy, Stage, Thresholds
 from edge.probes.loop import KINDS, WITNESS, Target
 from edge.stores.dynamodb import Calls
 from edge.stores.records import Clock
@@ -53,9 +53,16 @@ def policy(config: Config, service: Service) -> Policy:
         vantage=config.agent.name,
         peers=tuple(name for name in config.vantage.names if name != config.agent.name),
         quorum=config.vantage.needed,
+        listed=listed(config),
         report_s=config.lease.duration_s,
         lease_margin_s=config.aws.call_s if config.aws else 0.0,
     )
+
+
+def listed(config: Config) -> Listed:
+    """Their order in the file says nothing."""
+    vantage = config.vantage
+    return Listed(tuple(sorted(vantage.agents)), tuple(sorted(vantage.witnesses)), vantage.needed)
 
 
 def stages(service: Service) -> frozenset[Stage]:

@@ -16,7 +16,7 @@ from edge.control.contract import Finding
 from edge.dns.ask import ask
 from edge.errors import CloudError, Fault, StoreError, WorldError
 from edge.failover.model import Assignment, Sight, State
-from edge.failover.verdict import abstains, of
+from edge.failover.verdict import abstains, differs, of
 from edge.switches.contract import Need, Step
 from edge.switches.permissions import proof
 from edge.switches.session import Session
@@ -29,6 +29,7 @@ FORWARDER_S = 2.0
 
 _NO_KEYS = "give the agent credentials: a credential_process (IAM Roles Anywhere), or a profile"
 _UNHEARD = "see whether that agent runs, probes, and reaches the shared store"
+_UNLIKE = "let [vantage] be the same in every agent's file: each counts by its own"
 _CLOCK = "let this host's clock be kept by NTP (chrony, systemd-timesyncd)"
 
 Question = Callable[[], Iterator[Finding]]
@@ -240,9 +241,18 @@ def vantages(state: State, now: float) -> Iterator[Finding]:
     left = len(why) + 1 - sum(each is not None for each in why.values())
     thin = f"; {left} of {len(why) + 1} are left, and {policy.quorum} have to agree" if left <= policy.quorum else ""
     for peer, trouble in why.items():
-        said = f"{trouble}{thin}" if trouble else "it is heard"
-        level = "ok" if not trouble else "warn" if left >= policy.quorum else "fail"
-        yield Finding(policy.service, f"vantage {peer}", level, said, _UNHEARD if trouble else "")
+        yield _vantage(
+            state, peer, f"{trouble}{thin}" if trouble else None, "warn" if left >= policy.quorum else "fail"
+        )
+
+
+def _vantage(state: State, peer: str, trouble: str | None, level: str) -> Finding:
+    subject, unlike = f"vantage {peer}", differs(state, peer)
+    if trouble:
+        return Finding(state.policy.service, subject, level, trouble, _UNHEARD)
+    if unlike:
+        return Finding(state.policy.service, subject, "warn", unlike, _UNLIKE)
+    return Finding(state.policy.service, subject, "ok", "it is heard")
 
 
 def _failed(service: str, subject: str, error: CloudError) -> Finding:

@@ -194,6 +194,11 @@ def _vantage_counts(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
         yield (vantage["name"],), vantage["abstains"] is None
 
 
+def _vantage_differs(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
+    for vantage in status.vantages(each.state, now):
+        yield (vantage["name"],), vantage["differs"] is not None
+
+
 def _vantage_ages(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
     for vantage in status.vantages(each.state, now):
         yield (vantage["name"],), float("nan") if vantage["age_s"] is None else vantage["age_s"]
@@ -215,6 +220,12 @@ _BY_SERVICE: tuple[tuple[str, str, tuple[str, ...], Callable[[ServiceSnapshot, f
     ("edge_disagreement_seconds", "How long some view has not agreed; 0 when all do.", (), _disagreement),
     ("edge_quorum", "How many vantages have to agree.", (), _quorum),
     ("edge_vantage_counts", "Whether a vantage's word counts; 0 while it abstains.", ("vantage",), _vantage_counts),
+    (
+        "edge_vantage_differs",
+        "1 where its file lists the vantages otherwise than ours.",
+        ("vantage",),
+        _vantage_differs,
+    ),
     ("edge_vantage_age_seconds", "How old a vantage's word is; NaN: not heard of.", ("vantage",), _vantage_ages),
     ("edge_vantage_node", "1 for what a vantage says of a node.", ("vantage", "node", "state"), _vantage_nodes),
 )

@@ -104,7 +104,9 @@ def endpoint_health(state: State, name: str, now: float) -> Sight:
 
 
 def vantages(state: State, now: float) -> list[Json]:
-    """Those that are listed, this agent first; none where it alone decides. `abstains`: why its word does not count."""
+    """Those that are listed, this agent first; none where it alone decides. `abstains`: why its word does not count;
+    `differs`: how its file lists the vantages otherwise.
+    """
     policy = state.policy
     if not policy.peers:
         return []
@@ -116,6 +118,7 @@ def vantages(state: State, now: float) -> list[Json]:
         {
             "name": name,
             "abstains": why,
+            "differs": verdict.differs(state, name),
             "age_s": ages_s.get(name),
             "sees": {node: said[name].sight.value for node, said in seen.items()},
             "sentences": {node: said[name].sentence for node, said in seen.items()},

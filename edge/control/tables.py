@@ -42,7 +42,8 @@ def _vantages(seen: Json) -> Iterator[Block]:
         return
     title = f"{seen['quorum']} of {len(seen['vantages'])} vantages have to agree"
     nodes = [node["name"] for node in seen["nodes"]]
-    yield Block(title, (), ("VANTAGE", "HEARD", *nodes), tuple(_vantage(each, nodes) for each in seen["vantages"]))
+    lines = tuple(f"vantage {each['name']}: {each['differs']}" for each in seen["vantages"] if each["differs"])
+    yield Block(title, lines, ("VANTAGE", "HEARD", *nodes), tuple(_vantage(each, nodes) for each in seen["vantages"]))
 
 
 def _vantage(vantage: Json, nodes: list[str]) -> tuple[str, ...]:

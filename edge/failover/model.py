@@ -175,14 +175,24 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """The vantages as an agent's file lists them, by name, and how many have to agree. The same on all agents."""
+
+    agents: tuple[str, ...] = ()
+    witnesses: tuple[str, ...] = ()
+    quorum: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a vantage says of each node, as it is posted. `at`: when we first read it, by our own clock. A report from
-    a dead path abstains.
+    a dead path abstains. `listed`: what its file says of the vantages; None where it tells nothing of it.
     """
 
     at: float
     path_up: bool
     opinions: Mapping[str, Opinion]
+    listed: Listed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +212,7 @@ class Thresholds:
 class Policy:
     """One service's rules, as configured.
 
-    `vantage` is this agent, `peers` are the other vantages that are listed: `quorum` of them all have to agree.
+    `vantage` is this agent, `peers` are the other vantages that are `listed`: `quorum` of them all have to agree.
     """
 
     service: str
@@ -223,6 +233,7 @@ class Policy:
     vantage: str = "self"
     peers: tuple[str, ...] = ()
     quorum: int = 1
+    listed: Listed = Listed()
     report_s: float = 15.0  # for so long a peer's report counts, from when we first read it
     lease_margin_s: float = 0.0
     retry_first_s: float = 0.5

@@ -162,17 +162,36 @@ def abstains(state: State, peer: str, now: float) -> str | None:
     return None if report.path_up else "its own path is down"
 
 
+def differs(state: State, peer: str) -> str | None:
+    """How a peer's file lists the vantages otherwise than ours, None where it is not known to."""
+    report, ours = state.reports.get(peer), state.policy.listed
+    theirs = report.listed if report else None
+    if theirs is None or theirs == ours:
+        return None
+    words = [
+        f"{name} {_listing(of_theirs)}, and ours {_listing(of_ours)}"
+        for name in ("agents", "witnesses", "quorum")
+        if (of_theirs := getattr(theirs, name)) != (of_ours := getattr(ours, name))
+    ]
+    return f"its file has {'; '.join(words)}"
+
+
+def _listing(value: tuple[str, ...] | int) -> str:
+    return str(value) if isinstance(value, int) else ", ".join(value) or "none"
+
+
 def report(state: State, now: float) -> Report:
     """What this agent posts. Over a path that loses too much, it doesn't call a node dead."""
     trouble = path(state, now)
     said = {node: _ours(state, node, now) for node in state.policy.nodes}
     doubted = {node: Opinion(Sight.UNKNOWN, trouble.sentence) for node in said if trouble and _down(said[node])}
-    return Report(now, not _blind(trouble), {**said, **doubted})
+    return Report(now, not _blind(trouble), {**said, **doubted}, state.policy.listed)
 
 
 def withdrawn(policy: Policy, now: float) -> Report:
     """What an agent posts that stops."""
-    return Report(now, path_up=True, opinions=dict.fromkeys(policy.nodes, Opinion(Sight.UNKNOWN, "it has stopped")))
+    gone = dict.fromkeys(policy.nodes, Opinion(Sight.UNKNOWN, "it has stopped"))
+    return Report(now, path_up=True, opinions=gone, listed=policy.listed)
 
 
 def _ours(state: State, node: str, now: float) -> Opinion:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from edge.failover.lease import Record, Word, Write
-from edge.failover.model import Opinion, Report, Sight
+from edge.failover.model import Listed, Opinion, Report, Sight
 from edge.stores.contract import Item, Store, Value, understood
 
 LEADER = "lease/leader"
@@ -72,7 +72,8 @@ def _record(value: Value) -> Record:
 
 def _posted(report: Report) -> Value:
     nodes = {node: [said.sight.value, said.sentence] for node, said in report.opinions.items()}
-    return {"path_up": report.path_up, "nodes": nodes}
+    listed = {"listed": asdict(report.listed)} if report.listed else {}
+    return {"path_up": report.path_up, "nodes": nodes, **listed}
 
 
 def _word(item: Item) -> Word:
@@ -87,4 +88,11 @@ def _word(item: Item) -> Word:
 
 def _report(posted: Value) -> Report:
     opinions = {node: Opinion(Sight(sight), str(sentence)) for node, (sight, sentence) in posted["nodes"].items()}
-    return Report(-math.inf, posted["path_up"] is True, opinions)
+    return Report(-math.inf, posted["path_up"] is True, opinions, _listed(posted.get("listed")))
+
+
+def _listed(posted: Value | None) -> Listed | None:
+    if posted is None:
+        return None
+    agents, witnesses = (tuple(map(str, posted[word])) for word in ("agents", "witnesses"))
+    return Listed(agents, witnesses, int(posted["quorum"]))

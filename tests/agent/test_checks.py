@@ -23,7 +23,7 @@ from edge.config import Endpoint, Role, load
 from edge.control.contract import Finding
 from edge.errors import CloudError, Fault, StoreError
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Report
+from edge.failover.model import Assignment, Listed, Report
 from edge.stores.records import Clock, Records
 from edge.stores.sqlite import SqliteStore
 from edge.switches.contract import Step, View
@@ -99,6 +99,9 @@ def test_vantages_that_are_missing_are_told_with_what_that_means() -> None:
     heard, missing = told(preflight.vantages(world.state, world.now))
     assert heard == ("vantage dc2", "ok", "it is heard")
     assert missing == ("vantage vpc", "warn", "it was not heard of yet; 2 of 3 are left, and 2 have to agree")
+    world.hears(ev.Reported("dc2", Report(world.now, path_up=True, opinions={}, listed=Listed(quorum=2))))
+    unlike, _ = told(preflight.vantages(world.state, world.now))
+    assert unlike == ("vantage dc2", "warn", "its file has quorum 2, and ours 1")
     assert told(preflight.vantages(World().state, 0.0)) == []
 
 

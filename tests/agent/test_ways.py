@@ -125,6 +125,17 @@ def test_a_dry_run_of_what_would_be_refused_is_refused(plant: Plant) -> None:
     assert (stumbles.returncode, "FAILS: " in stumbles.stdout, "denied" in stumbles.stdout) == (1, True, True)
 
 
+def test_a_dry_run_beside_a_switch_that_runs_is_refused(plant: Plant) -> None:
+    site = content(plant, public(plant))
+    site.aws.fault("ec2:StopInstances", FaultKind.BLACK_HOLE)
+    site.edgectl("promote", "b", "--reason", "test", "--yes", "--no-wait")
+    site.until("it is under way", lambda: bool(site.aws.calls("ec2:StopInstances")))
+    for node in ("a", "b"):
+        refused = site.edgectl("promote", node, "--dry-run")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "a switch to b is under way (epoch 2, fencing)" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("switches", "said"),
     [

@@ -15,7 +15,7 @@ from edge.dns.counters import BUCKETS_S, slot
 from edge.dns.message import Drop, Qtype, Rcode
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Cause, Lease, Observation, Opinion, Pointing, Report, Sight
+from edge.failover.model import Assignment, Cause, Lease, Listed, Observation, Opinion, Pointing, Report, Sight
 from edge.failover.vetoes import HOLDS
 from tests.control.desk import FILES, MEDIA, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
@@ -124,11 +124,12 @@ def test_a_node_is_in_one_state() -> None:
 def test_each_vantage_has_its_series() -> None:
     one = world(vantage="dc1", peers=("dc2", "vpc"), quorum=2)
     seen = {"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is active")}
-    one.hears(ev.Reported("dc2", Report(one.now, path_up=True, opinions=seen)))
+    one.hears(ev.Reported("dc2", Report(one.now, path_up=True, opinions=seen, listed=Listed(quorum=7))))
     one.passes(2.0)
     found = samples(metrics(Bench(one)))
     assert of(found, "edge_quorum", FILES) == 2
     assert [of(found, "edge_vantage_counts", FILES, name) for name in ("dc1", "dc2", "vpc")] == [1, 1, 0]
+    assert [of(found, "edge_vantage_differs", FILES, name) for name in ("dc1", "dc2", "vpc")] == [0, 1, 0]
     assert [of(found, "edge_vantage_age_seconds", FILES, name) for name in ("dc1", "dc2")] == [0, 2]
     assert math.isnan(of(found, "edge_vantage_age_seconds", FILES, "vpc"))
     down = [of(found, "edge_vantage_node", FILES, "a", "down", name) for name in ("dc1", "dc2", "vpc")]

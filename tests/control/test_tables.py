@@ -9,7 +9,7 @@ from edge.control.contract import Forecast, ForeseenStep
 from edge.control.tables import Block, plain
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Assignment, Lease, Mode, Opinion, Pointing, Report, Sight, Stage
+from edge.failover.model import Assignment, Lease, Listed, Mode, Opinion, Pointing, Report, Sight, Stage
 from tests.control.desk import CALL, COSTS, FILES, STEPS, WALL_S, Bench, Side, world
 from tests.failover.world import Shown, World
 
@@ -49,6 +49,12 @@ def test_of_several_vantages_what_each_sees_and_who_abstains() -> None:
         "dc3 2.0 s ago abstains: its own path is down",
         "vpc never abstains: it was not heard of yet",
     ]
+    listed = Listed(("dc1", "dc2"), ("vpc",), 2)
+    one.hears(ev.Reported("dc2", Report(one.now, path_up=True, opinions=seen, listed=listed)))
+    said = (
+        "vantage dc2: its file has agents dc1, dc2, and ours none; witnesses vpc, and ours none; quorum 2, and ours 1"
+    )
+    assert said in shown(Bench(one)).splitlines()
     assert "vantages have to agree" not in shown(Bench(world()))
     assert (
         "as 3 of 4 vantages see it"

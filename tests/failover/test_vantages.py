@@ -6,7 +6,7 @@ import pytest
 
 from edge.failover import events as ev
 from edge.failover import verdict, vetoes
-from edge.failover.model import Opinion, Policy, Report, Sight
+from edge.failover.model import Listed, Opinion, Policy, Report, Sight
 from tests.failover.world import POLICY, Shown, World
 
 TWO = replace(POLICY, vantage="dc1", peers=("dc2",), quorum=2)
@@ -217,3 +217,24 @@ def test_a_person_is_told_where_the_quorum_sees_the_target_down() -> None:
     refused = world.says(ev.Promote("b", "kim", "test"))
     assert not refused.accepted
     assert "so say dc2 and vpc" in refused.sentence
+
+
+# --- files that differ ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_lists_the_vantages_otherwise_is_told_of_and_its_word_counts_all_the_same() -> None:
+    ours = Listed(("dc1", "dc2"), (), 2)
+    world = says(watching(replace(TWO, listed=ours)), "dc2", Sight.ACTIVE)
+    assert verdict.differs(world.state, "dc2") is None, "an older version does not tell"
+    assert verdict.differs(world.state, "vpc") is None
+    for theirs, said in (
+        (ours, None),
+        (replace(ours, quorum=1), "its file has quorum 1, and ours 2"),
+        (replace(ours, witnesses=("vpc",)), "its file has witnesses vpc, and ours none"),
+        (Listed(("dc2", "dc3"), (), 1), "its file has agents dc2, dc3, and ours dc1, dc2; quorum 1, and ours 2"),
+    ):
+        opinions = {"a": Opinion(Sight.ACTIVE, "a is active")}
+        world.hears(ev.Reported("dc2", Report(world.now, path_up=True, opinions=opinions, listed=theirs)))
+        assert verdict.differs(world.state, "dc2") == said
+        assert verdict.abstains(world.state, "dc2", world.now) is None
+    assert verdict.report(world.state, world.now).listed == ours

@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import StoreConflictError, StoreSchemaError
 from edge.failover.lease import Record, Word, Write
-from edge.failover.model import Opinion, Report, Sight
+from edge.failover.model import Listed, Opinion, Report, Sight
 from edge.stores.contract import Store
 from edge.stores.leases import LEADER, Leases
 
@@ -56,7 +56,10 @@ def test_what_a_newer_version_adds_is_passed_over(store: Store) -> None:
 
 
 SEEN = Report(
-    7.0, path_up=True, opinions={"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is up")}
+    7.0,
+    path_up=True,
+    opinions={"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is up")},
+    listed=Listed(("edge-1", "edge-2"), ("vpc",), 2),
 )
 
 
@@ -86,6 +89,7 @@ def test_a_word_goes_on_from_the_version_that_is_there(store: Store) -> None:
         ({"path_up": True}, Word(1, path_up=True)),
         ({"path_up": True, "sees": {"files": "all is well"}}, Word(1, path_up=True)),
         ({"path_up": True, "sees": {"files": {"path_up": True, "nodes": {"a": ["gone", ""]}}}}, Word(1, path_up=True)),
+        ({"path_up": True, "sees": {"files": {"path_up": True, "nodes": {}, "listed": {}}}}, Word(1, path_up=True)),
         ({"up": True}, Word(1, path_up=False)),
     ],
 )
