@@ -145,12 +145,15 @@ class Driver:
 
     def post(self, event: ev.Event) -> tuple[ev.Effect, ...]:
         now = self._around.clock.monotonic()
-        decision = step(self.state, event, now)
+        decision = self._step(event, now)
         self.state = decision.state
         for effect in sorted(decision.effects, key=lambda effect: isinstance(effect, ev.Tell)):  # act, then tell
             self._perform(effect)
         self._arm(decision.deadline, now)
         return decision.effects
+
+    def _step(self, event: ev.Event, now: float) -> ev.Decision:
+        return step(self.state, event, now)
 
     async def say(self, word: ev.Event) -> ev.Reply:
         """The machine's answer, once what has to outlive a restart is on the disk, or is known not to be."""

@@ -202,9 +202,9 @@ class World:
         self._later(self.now + INTERVAL_S, name, None)
 
 
-def observed(name: str, shown: Shown) -> ev.Observed:
+def observed(name: str, shown: Shown, rtt_s: float = RTT_S) -> ev.Observed:
     sight, answered, late, evidence = shown.value
-    return ev.Observed(Observation(name, sight, answered, evidence, RTT_S if answered and not late else None))
+    return ev.Observed(Observation(name, sight, answered, evidence, rtt_s if answered and not late else None))
 
 
 def _short(effect: ev.Effect) -> str | None:

@@ -13,7 +13,7 @@ from edge.agent.reading import Read, pointing
 from edge.agent.sharing import Sharing
 from edge.errors import CloudError, StoreError
 from edge.failover import events as ev
-from edge.failover import lease, machine
+from edge.failover import lease
 from edge.failover.lease import Keeper, Timing
 from edge.failover.model import Assignment, Lease, Policy, Reason, Survey
 from edge.stores.leases import Leases
@@ -50,14 +50,47 @@ class Watched(Driver):
         acting_for(epoch)
         return super()._permit(epoch, needed_s)
 
-    def post(self, event: ev.Event) -> tuple[ev.Effect, ...]:
-        before, now = self.state, self._around.clock.monotonic()
+    def _step(self, event: ev.Event, now: float) -> ev.Decision:
         began = time.perf_counter()
-        effects = super().post(event)
+        decision = super()._step(event, now)
         self.stepped(time.perf_counter() - began)
-        deadline = machine._deadline(self.state, now)
-        self.laws.check(before, event, ev.Decision(self.state, effects, self.state.reason, deadline), now)
-        return effects
+        self.laws.check(self.state, event, decision, now)
+        return decision
+
+
+class Probe:
+    """One endpoint's, again and again: each has its own fate on the way there and back."""
+
+    def __init__(self, agent: "Agent", name: str, saw: Callable[[ev.Observed], None]) -> None:
+        self._agent, self._name, self._saw = agent, name, saw
+        self._loop, self._timeline, self._nodes = agent.process.loop, agent.process.timeline, agent.nodes
+        self._next: Any = None
+
+    def plan(self, at: float) -> None:
+        self._next = self._loop.call_at(at, self._begin)
+
+    def stop(self) -> None:
+        self._next.cancel()
+
+    def _begin(self) -> None:
+        agent, began = self._agent, self._loop.time()
+        there_s, back_s = agent.path.fate() if agent.reaches(self._name) else (None, None)
+        if there_s is None or back_s is None or there_s + back_s > TIMEOUT_S:
+            self._next = self._loop.call_at(began + TIMEOUT_S, self._end, began, Shown.SILENT)
+        else:
+            arrival = self._timeline.now + there_s
+            self._next = self._loop.call_at(began + there_s + back_s, self._answered, began, arrival)
+
+    def _answered(self, began: float, arrival: float) -> None:
+        shown = self._nodes.shown(self._name, arrival)
+        if shown.value[2]:
+            self._next = self._loop.call_at(began + TIMEOUT_S, self._end, began, shown)
+        else:
+            self._end(began, shown)
+
+    def _end(self, began: float, shown: Shown) -> None:
+        self.plan(began + INTERVAL_S)
+        self._saw(observed(self._name, shown, self._loop.time() - began))
 
 
 class Agent:
@@ -72,10 +105,12 @@ class Agent:
         self.answer: tuple[str, int] | None = None
         self.wall_ahead_s = 0.0
         self.rate, self._offset = rng.uniform(0.96, 1.04), rng.uniform(1e3, 1e6)
-        self.process = Process(name, world.timeline, self.rate, self._offset)
+        self.nodes = world.nodes
+        self.process = self._made_process()
         self.process.dead = True
         self.driver: Watched | None = None
         self.sharing: Sharing | None = None
+        self._kept: Keeper | None = None
 
     @property
     def alive(self) -> bool:
@@ -93,11 +128,18 @@ class Agent:
             return True
         return lease.outlives(self.sharing._keeper.lease(), self.process.clock(), 0.0)
 
+    def _turned(self) -> None:
+        """Whatever its process did: that somebody leads begins with what its keeper knows."""
+        keeper = self.sharing._keeper if self.sharing else None
+        if keeper is not self._kept or self.process.faults:
+            self._kept = keeper
+            self._world.rules.check()
+
     # --- its life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         self._world.tell(self.name, "starts")
-        self.process = process = Process(self.name, self._world.timeline, self.rate, self._offset)
+        self.process = process = self._made_process()
         clock = Clock(f"boot-{self.name}", process.clock, lambda: process.clock() + self.wall_ahead_s)
         alone = self._world.alone
         store = far.Store(self._world.kept, process, self.store, 4.0)
@@ -119,6 +161,9 @@ class Agent:
         self.driver = driver = self._made_driver(around)
         self.sharing = None if alone else self._made_sharing(Leases(store), records, driver, process, threads)
         process.begin(self._run(driver, records, threads))
+
+    def _made_process(self) -> Process:
+        return Process(self.name, self._world.timeline, self.rate, self._offset, self._turned)
 
     def _made_driver(self, around: Surroundings) -> Watched:
         session: Any = far.Session(self._world.cloud, self.process, self.aws, 4.0, self._world.rules)
@@ -155,6 +200,15 @@ class Agent:
             reading_threads=Threads(process, 8),
         )
 
+    def pause(self) -> None:
+        self._world.tell(self.name, "stands still")
+        self.process.paused = True
+
+    def resume(self) -> None:
+        if self.process.paused:
+            self.process.resume()
+            self._world.rules.check()
+
     def kill(self) -> None:
         self._world.tell(self.name, "is killed")
         self.process.kill()
@@ -177,9 +231,15 @@ class Agent:
     async def _run(self, driver: Watched, records: Records, threads: Threads) -> None:
         self._running = asyncio.current_task()  # type: ignore[assignment]
         driver.start(await self._known(records, threads), NOT_YET if self.sharing else lease.sole(self.name), ())
+        probes = self._probing(driver)
+        try:
+            await self._run_all(driver, records, threads)
+        finally:
+            for probe in probes:
+                probe.stop()
+
+    async def _run_all(self, driver: Watched, records: Records, threads: Threads) -> None:
         async with asyncio.TaskGroup() as group:
-            for number, name in enumerate(self._world.nodes.shows):
-                group.create_task(self._probe(driver, name, (number + self._rng.random()) * INTERVAL_S / 3))
             group.create_task(self._look(driver))
             group.create_task(self._try_store(driver, records, threads))
             if self.sharing:
@@ -206,23 +266,16 @@ class Agent:
         """And did so at every moment of the last `within_s` seconds."""
         return self.unreachable.get(node, -math.inf) < self._world.timeline.now - within_s
 
-    async def _probe(self, driver: Driver, name: str, first_s: float) -> None:
-        await asyncio.sleep(first_s)
-        while True:
-            began = self.process.clock()
-            there, back = self.path.fate() if self.reaches(name) else (None, None)
-            shown = Shown.SILENT
-            if there is not None and there < TIMEOUT_S:
-                await asyncio.sleep(there)
-                shown = self._world.nodes.shows[name]
-            if back is None or back > TIMEOUT_S:
-                shown = Shown.SILENT
-            left_s = began + TIMEOUT_S - self.process.clock()
-            await asyncio.sleep(max(left_s, 0.0) if shown.value[2] else back or 0.0)
-            driver.post(observed(name, shown))
+    def _probing(self, driver: Watched) -> list[Probe]:
+        def saw(seen: ev.Observed) -> None:
+            driver.post(seen)
             if self.sharing:
                 self.sharing.saw(driver.service)
-            await asyncio.sleep(max(began + INTERVAL_S - self.process.clock(), 0.0))
+
+        probes = [Probe(self, name, saw) for name in self.nodes.names]
+        for number, probe in enumerate(probes):
+            probe.plan(self.process.clock() + (number + self._rng.random()) * INTERVAL_S / len(probes))
+        return probes
 
     async def _look(self, driver: Driver) -> None:
         loop = asyncio.get_running_loop()
@@ -258,11 +311,9 @@ class Agent:
         """None where nobody listens."""
         if self.stands_still or self.driver is None or not self._began:
             return None
-        asyncio._set_running_loop(self.process.loop)
-        try:
-            (reply,) = [each for each in self.driver.post(word) if isinstance(each, ev.Reply)]
-        finally:
-            asyncio._set_running_loop(None)
+        effects: list[ev.Effect] = []
+        self.process.happens(lambda: effects.extend(self.driver.post(word)))
+        (reply,) = [each for each in effects if isinstance(each, ev.Reply)]
         self._world.tell(self.name, f"{type(word).__name__}: {reply.sentence}")
         return reply
 

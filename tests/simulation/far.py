@@ -236,19 +236,21 @@ class Session:
 
 
 class Nodes:
-    """What each endpoint shows, and since when a node was last seen to serve by nobody's probes but the truth."""
+    """What each endpoint shows, not to an agent but in truth, and since when."""
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self.shows = {"a": Shown.ACTIVE, "b": Shown.ACTIVE, "w": Shown.ACTIVE}
-        self.failed_at: dict[str, float] = {}
+        self.names = ("a", "b", "w")
+        self._past = {name: [(0.0, Shown.ACTIVE)] for name in self.names}
 
     def becomes(self, name: str, shown: Shown) -> None:
-        if self.shows[name] is not Shown.ACTIVE:
-            self.failed_at[name] = self._timeline.now
-        self.shows[name] = shown
+        self._past[name].append((self._timeline.now, shown))
+
+    def shown(self, name: str, at: float) -> Shown:
+        return next(shown for since, shown in reversed(self._past[name]) if since <= at)
 
     def failed_within(self, name: str, seconds: float) -> bool:
         """Whether it did not serve at some moment of the last so many seconds."""
-        failing = self.shows[name] is not Shown.ACTIVE
-        return failing or self.failed_at.get(name, -seconds - 1) >= self._timeline.now - seconds
+        begin = max(self._timeline.now - seconds, 0.0)
+        since = [shown for at, shown in self._past[name] if at > begin]
+        return any(shown is not Shown.ACTIVE for shown in (self.shown(name, begin), *since))

@@ -1,11 +1,12 @@
 """A host on virtual time: an event loop and blocking threads that take turns, without a real thread or a real sleep.
 
     Timeline    what happens when, in the world's own time
-    Loop        an asyncio loop of one process, on its host's clock
-    Process     what crashes or stands still as one: its loop and its threads
+    Process     what crashes or stands still as one: its loop and its threads, on its host's clock
+    Loop        the asyncio loop of one process: whatever is ready runs at once, a timer is an event of the timeline
     Threads     an executor whose threads are greenlets: what blocks in one gives the turn back to the timeline
 
-A process is run only between two events of the timeline, so a seed always tells the same story.
+A process is run only between two events of the timeline, so a seed always tells the same story. asyncio's own tasks and
+futures are run as they are; of its loop only what an agent asks for is here, as most of a seed's time would go there.
 """
 
 import asyncio
@@ -19,19 +20,22 @@ from typing import Any, TypeVar
 from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
-Act = Callable[[], None]
+Act = Callable[[], object]
 ROUNDING_S = 1e-9
-RESTLESS = 10_000  # rounds of a loop at one moment; a busy one has some twenty
+MOMENT_S = 1e-3
+RESTLESS = 10_000  # events, or rounds of a loop, within a moment; a busy one has some twenty
 
 
 class RestlessError(AssertionError):
-    pass
+    def __init__(self) -> None:
+        super().__init__("a process never rests: each thing that it does at one moment leads to another")
 
 
 class Timeline:
     def __init__(self) -> None:
         self.now = 0.0
         self.count = 0
+        self.stopped = False
         self._heap: list[tuple[float, int, Act]] = []
         self._order = itertools.count()
 
@@ -41,127 +45,96 @@ class Timeline:
     def after(self, seconds: float, act: Act) -> None:
         self.at(self.now + seconds, act)
 
-    def run(self, until: float, between: Act) -> None:
-        while self._heap and self._heap[0][0] <= until:
-            self.now, _, act = heapq.heappop(self._heap)
+    def run(self, until: float) -> None:
+        """Or until it is stopped."""
+        while self._some(until):
+            pass
+        self.now = self.now if self.stopped else until
+
+    def _some(self, until: float) -> bool:
+        """Whether there may be more."""
+        heap, began = self._heap, self.now
+        for _ in range(RESTLESS):
+            if not heap or heap[0][0] > until or self.stopped:
+                return False
+            self.now, _, act = heapq.heappop(heap)
             self.count += 1
             act()
-            between()
-        self.now = until
-
-
-class _NoSelector:
-    def select(self, timeout: float | None) -> list[Any]:
-        return []
-
-    def close(self) -> None:
-        pass
-
-
-class Loop(asyncio.BaseEventLoop):
-    """Turned by hand: `turn` runs whatever is due by the host's clock."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._selector = _NoSelector()
-        self._clock_resolution = ROUNDING_S
-        self.time = clock  # type: ignore[method-assign]
-
-    def _process_events(self, event_list: object) -> None:
-        pass
-
-    def _write_to_self(self) -> None:
-        """Whoever calls from outside is in the same thread: nothing has to be woken."""
-
-    def due(self) -> bool:
-        return bool(self._ready) or self.next_at() <= self.time()
-
-    def next_at(self) -> float:
-        while self._scheduled and self._scheduled[0]._cancelled:
-            heapq.heappop(self._scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1
-        return self._scheduled[0]._when if self._scheduled else float("inf")
-
-    def turn(self) -> None:
-        asyncio._set_running_loop(self)
-        try:
-            for _ in range(RESTLESS):
-                if not self.due():
-                    return
-                self._run_once()
-            raise RestlessError("a process never rests: each thing that it does at one moment leads to another")
-        finally:
-            asyncio._set_running_loop(None)
+        if self.now < began + MOMENT_S:
+            raise RestlessError
+        return True
 
 
 class Process:
-    """`rate`: how many seconds its host's clock counts in one of the world's."""
+    """`rate`: how many seconds its host's clock counts in one of the world's. `turned` follows whatever it did."""
 
-    def __init__(self, name: str, timeline: Timeline, rate: float, offset: float) -> None:
+    def __init__(self, name: str, timeline: Timeline, rate: float, offset: float, turned: Act) -> None:
         self.name, self.rate, self.offset = name, rate, offset
         self.timeline = timeline
-        self.loop = Loop(self.clock)
+        self.loop = Loop(self)
         self.dead = self.paused = False
         self.faults: list[BaseException] = []
-        self._late: deque[Act] = deque()
+        self._turned = turned
+        self._late: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._blocked: set[greenlet] = set()
-        self._wake_at = float("inf")
-        self.loop.set_exception_handler(lambda _loop, said: self._unhandled(said))
-
-    def _unhandled(self, said: dict[str, Any]) -> None:
-        if not self.dead:
-            self.faults.append(said.get("exception") or RuntimeError(said["message"]))
 
     def clock(self) -> float:
         return self.offset + self.timeline.now * self.rate
 
-    def turn(self) -> bool:
-        """Whether it did anything."""
-        if self.dead or self.paused or not self.loop.due():
-            return False
-        self.loop.turn()
-        self._sleep_until(self.loop.next_at())
-        return True
+    def world_s(self, at: float) -> float:
+        """When the host's clock will have come so far, in the world's time."""
+        return (at - self.offset) / self.rate + ROUNDING_S
 
-    def _sleep_until(self, at: float) -> None:
-        when = (at - self.offset) / self.rate + ROUNDING_S
-        if at < float("inf") and not self.timeline.now < self._wake_at <= when:
-            self._wake_at = when
-            self.timeline.at(when, lambda: None)
+    def happens(self, act: Callable[..., object], *args: Any) -> None:
+        """In this process, now, with all that follows at once; where it stands still, once it goes on."""
+        if self.dead:
+            return
+        if self.paused:
+            self._late.append((act, args))
+            return
+        self.loop.turn(act, args)
+        self._turned()
 
     def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        self.loop.create_task(work)
-        self.timeline.after(0.0, lambda: None)
+        self.timeline.after(0.0, lambda: self.happens(self._begun, work))
+
+    def _begun(self, work: Coroutine[Any, Any, None]) -> None:
+        self.loop.create_task(work).add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        fault = None if task.cancelled() else task.exception()
+        if fault:
+            self.failed(fault)
+
+    def failed(self, fault: BaseException) -> None:
+        if not self.dead:
+            self.faults.append(fault)
 
     # --- what blocks --------------------------------------------------------------------------------------------------
 
     def spawn(self, work: Act) -> None:
-        thread = greenlet(work)
-        self.timeline.after(0.0, lambda: self._go_on(thread, None))
+        """A thread, which begins soon."""
+        self.loop.call_soon(lambda: greenlet(work).switch())
 
     def _go_on(self, thread: greenlet, value: object) -> None:
-        if self.dead:
-            return
-        if self.paused:
-            self._late.append(lambda: self._go_on(thread, value))
-            return
         self._blocked.discard(thread)
-        thread.switch(value) if thread else thread.switch()
+        thread.switch(value)
 
     def _block(self) -> Any:
         """Until somebody lets this thread go on."""
-        self._blocked.add(getcurrent())
-        return getcurrent().parent.switch()
+        thread = getcurrent()
+        self._blocked.add(thread)
+        return thread.parent.switch()
 
     def sleep(self, seconds: float) -> None:
         """Called in a thread."""
         thread = getcurrent()
-        self.timeline.after(max(seconds, ROUNDING_S) / self.rate, lambda: self._go_on(thread, None))
+        self.timeline.after(max(seconds, ROUNDING_S) / self.rate, lambda: self.happens(self._go_on, thread, None))
         self._block()
 
     def ask(self, do: Callable[[], T], there_s: float | None, back_s: float | None, timeout_s: float) -> T:
         """`do` at the far side, however this process fares meanwhile. None: lost on that way. Raises TimeoutError."""
-        thread, answered = getcurrent(), []
+        thread, answered = getcurrent(), False
 
         def arrive() -> None:
             try:
@@ -172,9 +145,10 @@ class Process:
                 self.timeline.after(back_s, lambda: answer(outcome))
 
         def answer(outcome: tuple[Any, Exception | None]) -> None:
+            nonlocal answered
             if not answered:
-                answered.append(True)
-                self._go_on(thread, outcome)
+                answered = True
+                self.happens(self._go_on, thread, outcome)
 
         if there_s is not None:
             self.timeline.after(there_s, arrive)
@@ -191,9 +165,8 @@ class Process:
     def resume(self) -> None:
         self.paused = False
         late, self._late = self._late, deque()
-        for act in late:
-            self.timeline.after(0.0, act)
-        self.turn()
+        for act, args in late:
+            self.happens(act, *args)
 
     def kill(self) -> None:
         """Nothing leaves it any more; what it had begun is unwound, so that nothing is left behind in this process."""
@@ -202,8 +175,103 @@ class Process:
             thread.throw()
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
-        self.loop.turn()
-        self.loop.close()
+        self.loop.turn(lambda: None, ())
+
+
+class Call:
+    """What a loop is to call: its handle."""
+
+    __slots__ = ("_act", "_args", "_cancelled")
+
+    def __init__(self, act: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._act, self._args, self._cancelled = act, args, False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def __call__(self) -> None:
+        if not self._cancelled:
+            self._act(*self._args)
+
+
+class Timer(Call):
+    __slots__ = ("_process",)
+
+    def __init__(self, process: Process, act: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self._act, self._args, self._cancelled, self._process = act, args, False, process
+
+    def due(self) -> None:
+        if not self._cancelled:
+            self._process.happens(self)
+
+
+class Loop(asyncio.AbstractEventLoop):
+    """Contexts are passed over: nothing here keeps anything in them."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._ready: deque[Call] = deque()
+        self.time = process.clock  # type: ignore[method-assign]
+
+    def turn(self, act: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """Do this, and whatever is ready then."""
+        ready = self._ready
+        asyncio._set_running_loop(self)
+        try:
+            self._do(act, args)
+            for _ in range(RESTLESS):
+                if not ready:
+                    return
+                self._do(ready.popleft(), ())
+            raise RestlessError
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _do(self, act: Callable[..., object], args: tuple[Any, ...]) -> None:
+        try:
+            act(*args)
+        except Exception as fault:  # noqa: BLE001 it ends the story
+            self._process.failed(fault)
+
+    # --- what asyncio asks of a loop --------------------------------------------------------------------------------
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_closed(self) -> bool:
+        return self._process.dead
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
+        call = Call(callback, args)
+        self._ready.append(call)
+        return call
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
+        return self.call_at(self.time() + delay, callback, *args)
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
+        timer = Timer(self._process, callback, args)
+        self._process.timeline.at(self._process.world_s(when), timer.due)
+        return timer
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        return asyncio.Future(loop=self)
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> "asyncio.Task[Any]":
+        return asyncio.Task(coro, loop=self, name=name)
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
+        future = self.create_future()
+        executor.does(lambda: None if future.cancelled() else _settle(future, func, *args))
+        return future
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self._process.failed(context.get("exception") or RuntimeError(context["message"]))
 
 
 def acting_for(epoch: int) -> None:
@@ -219,30 +287,39 @@ def acts_for() -> int:
 class Threads(Executor):
     def __init__(self, process: Process, count: int) -> None:
         self._process, self._free = process, count
-        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
+        self._waiting: deque[Act] = deque()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
         future: Future[Any] = Future()
-        self._waiting.append((future, lambda: fn(*args, **kwargs)))
-        self._next()
+        self.does(lambda: future.set_running_or_notify_cancel() and _settle(future, fn, *args, **kwargs))
         return future
+
+    def does(self, work: Act) -> None:
+        self._waiting.append(work)
+        self._next()
 
     def _next(self) -> None:
         if self._free and self._waiting and not self._process.dead:
             self._free -= 1
-            future, work = self._waiting.popleft()
-            self._process.spawn(lambda: self._work(future, work))
+            work = self._waiting.popleft()
+            self._process.spawn(lambda: self._work(work))
 
-    def _work(self, future: "Future[Any]", work: Callable[[], Any]) -> None:
-        if future.set_running_or_notify_cancel():
-            try:
-                result = work()
-            except Exception as error:  # noqa: BLE001 it is the future's
-                future.set_exception(error)
-            else:
-                future.set_result(result)
+    def _work(self, work: Act) -> None:
+        work()
         self._free += 1
         self._next()
+
+
+def _settle(future: Any, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """What comes of it, to whoever still waits for it."""
+    try:
+        result = fn(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 it is the future's
+        if not future.cancelled():
+            future.set_exception(error)
+    else:
+        if not future.cancelled():
+            future.set_result(result)
 
 
 class Mutex:

@@ -46,9 +46,10 @@ class Rules:
         self._calling: list[str] = []
 
     def _holds(self, true: bool, what: str) -> None:
-        """Kept, and raised between two events: where it is found, an exception would be an agent's own."""
+        """Kept, and raised by who runs the story: where it is found, an exception would be an agent's own."""
         if not true and self.broken is None:
             self.broken = what
+            self._world.timeline.stopped = True
 
     @property
     def _world(self) -> "World":
@@ -121,6 +122,7 @@ class Rules:
         self._holds(acts_for() >= self._opened, f"{who} calls {method} for {acts_for()}, and {self._opened} is open")
         self._holds(self._begun(STEPS[method]), f"{who} calls {method}, and the journal has nothing of it")
         self._calling.append(who)
+        self.check()
         try:
             yield
         finally:
@@ -132,7 +134,7 @@ class Rules:
         ]
         return any(each.value["steps"].get(step, {}).get("state") == "begun" for each in records if each)
 
-    # --- after each event ---------------------------------------------------------------------------------------------
+    # --- where who leads or acts has changed --------------------------------------------------------------------------
 
     def check(self) -> None:
         world = self._world
@@ -144,8 +146,6 @@ class Rules:
         for agent in world.agents.values():
             for fault in agent.process.faults:
                 self._holds(False, f"{agent.name}: a fault in the program: {fault!r}")
-        if self.broken:
-            raise BrokenError(f"{self.broken}\n{world.story()}")
 
     def served(self, who: str, before: tuple[str, int] | None, node: str, epoch: int) -> None:
         self._world.tell(who, f"answers {node} at epoch {epoch}")

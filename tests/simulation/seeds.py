@@ -215,10 +215,9 @@ def _paused(world: World, rng: random.Random) -> Trouble:
     def begin() -> None:
         nonlocal agent
         agent = world.leader or agent if leader else agent
-        world.tell(agent.name, "stands still")
-        agent.process.paused = True
+        agent.pause()
 
-    return "an agent stands still", begin, lambda: agent.process.resume() if agent.process.paused else None
+    return "an agent stands still", begin, agent.resume
 
 
 def _operator(world: World, rng: random.Random) -> Trouble:

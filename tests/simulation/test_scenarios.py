@@ -181,10 +181,10 @@ def test_the_leader_stands_still_in_the_middle_of_a_switch_and_wakes_up(pair: Wo
     pair.nodes.becomes("a", Shown.SILENT)
     pair.until(moment)
     sleeper = pair.agents[leader_of(pair)]
-    sleeper.process.paused = True
+    sleeper.pause()
     pair.passes(60.0)
     assert pair.live == "b"
-    sleeper.process.resume()
+    sleeper.resume()
     pair.passes(60.0)
     assert not sleeper.leads()
     assert sleeper.answer == pair.agents[leader_of(pair)].answer

@@ -70,7 +70,9 @@ class World:
         return self.passes(30.0)
 
     def passes(self, seconds: float) -> "World":
-        self.timeline.run(self.timeline.now + seconds, self._between)
+        self.timeline.run(self.timeline.now + seconds)
+        if self.rules.broken:
+            raise BrokenError(f"{self.rules.broken}\n{self.story()}")
         return self
 
     def until(self, words: str) -> "World":
@@ -81,13 +83,8 @@ class World:
             self.passes(0.005)
         return self
 
-    def _between(self) -> None:
-        turned = [agent.process.turn() for agent in self.agents.values()]
-        if any(turned) or self.rules.broken:
-            self.rules.check()
-
     def stepped(self, took_s: float) -> None:
-        """A machine's step, with its effects handed on."""
+        """A machine's step."""
         self.steps += 1
         self.stepping_s += took_s
 
@@ -126,15 +123,14 @@ class World:
     def mends(self) -> "World":
         """Nothing fails any more."""
         self.tell("world", "is mended")
-        for name in self.nodes.shows:
+        for name in self.nodes.names:
             self.nodes.becomes(name, Shown.ACTIVE)
         self.cloud.fault = None
         for agent in self.agents.values():
             agent.unreachable = {node: min(until, self.timeline.now) for node, until in agent.unreachable.items()}
             for line in (agent.path, agent.store, agent.aws):
                 line.mend()
-            if agent.process.paused:
-                agent.process.resume()
+            agent.resume()
             if not agent.alive:
                 agent.start()
         return self
