@@ -16,12 +16,13 @@ same answer with the cookie's stamp in place of the OPT's last two bytes, which 
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+from edge.dns.bites import at_once
 from edge.dns.cookies import MINUTE_S, Stamp
 from edge.dns.counters import slot
 from edge.dns.encoder import encoded
@@ -56,7 +57,7 @@ STAMP_BYTES = 28  # a cookie of ours in its option
 READY_QTYPES = (Qtype.A, Qtype.AAAA, Qtype.NS, Qtype.SOA, Qtype.TXT, Qtype.CNAME, Qtype.PTR, Qtype.SRV, Qtype.DS)
 # Unbound, BIND, PowerDNS, Knot and dnsmasq send 1232; systemd-resolved 1472; the others are older or Windows.
 READY_SIZES = (512, 1220, 1232, 1280, 1410, 1452, 1472, 1680, 4000, 4096)
-KEYS_REMEMBERED = 4096  # questions, some 10 MB: those of 450 names
+QUESTIONS_REMEMBERED = 4096  # some 10 MB: those of 450 names
 OPT_RECORD = struct.Struct("!BHHBBHH")  # root, type, size, extended code, version, flags, length of options
 EMPTY = b"\0\0"
 NO_FLAGS = HEADER.pack(0, 0, 1, 0, 0, 0)
@@ -190,16 +191,15 @@ class _Case(NamedTuple):
 def respond(site: Site, packet: bytes, asker: Asker) -> Answer | Silence:
     if (drop := unanswerable(packet)) is not None:
         return Silence(drop)
-    case = _case(site, packet, asker)
-    reply = _objection(case) or _found(case)
-    return reply if isinstance(reply, Silence) else _fitting(case, reply)
+    return _decided(_case(site, read(packet), asker, len(packet)))
 
 
 def refuse(site: Site, packet: bytes, asker: Asker) -> Answer | Silence:
     """For those who may not ask at all."""
     if (drop := unanswerable(packet)) is not None:
         return Silence(drop)
-    return _fitting(_case(site, packet, asker), _Reply(Rcode.REFUSED, mistake=Mistake.PROHIBITED))
+    case = _case(site, read(packet), asker, len(packet))
+    return _fitting(case, _Reply(Rcode.REFUSED, mistake=Mistake.PROHIBITED))
 
 
 def slip(wire: bytes, question_end: int, opt_start: int) -> bytes:
@@ -209,12 +209,16 @@ def slip(wire: bytes, question_end: int, opt_start: int) -> bytes:
     return wire[:2] + bytes([wire[2] | 2]) + wire[3:4] + counts + wire[HEADER_BYTES:question_end] + opt
 
 
-def _case(site: Site, packet: bytes, asker: Asker) -> _Case:
-    query = read(packet)
+def _case(site: Site, query: Query, asker: Asker, packet_bytes: int) -> _Case:
     cookie, stamp = query.option(Option.COOKIE), None
     if site.jar and cookie is not None and not query.malformed:
         stamp = site.jar.stamp(asker.host, cookie, int(asker.now_s) // MINUTE_S)
-    return _Case(site, query, asker, stamp, len(packet))
+    return _Case(site, query, asker, stamp, packet_bytes)
+
+
+def _decided(case: _Case) -> Answer | Silence:
+    reply = _objection(case) or _found(case)
+    return reply if isinstance(reply, Silence) else _fitting(case, reply)
 
 
 def _objection(case: _Case) -> _Reply | None:
@@ -359,7 +363,12 @@ def lookup_without(table: Table, packet: bytes, cookie_bytes: int) -> Ready | No
 def moving(zones: Iterable[Zone]) -> Iterator[bytes]:
     """The questions that a switch is for, and that are asked all day."""
     for service in (service for zone in zones for service in zone.services):
-        yield from (usual(parse_name(service.name), qtype) for qtype in (Qtype.A, Qtype.AAAA))
+        yield from _addresses_of(service.name)
+
+
+@lru_cache(QUESTIONS_REMEMBERED)
+def _addresses_of(name: str) -> tuple[bytes, ...]:
+    return tuple(usual(parse_name(name), qtype) for qtype in (Qtype.A, Qtype.AAAA))
 
 
 def usual(name: Name, qtype: Qtype) -> bytes:
@@ -373,8 +382,25 @@ def is_usual(answer: Answer) -> bool:
 
 def prepared(site: Site, question: bytes) -> Table:
     """One question in each usual form. Nothing where the answer is silence, is not usual or might have to be cut."""
-    forms = _forms(site, question)
-    return {key: ready for keys, ready in zip(_keys(question), forms, strict=False) for key in keys}
+    return at_once(preparing(site, question))
+
+
+def preparing(site: Site, question: bytes) -> Generator[None, None, Table]:
+    answer = _decided(_case(site, _query(question), ANYBODY, HEADER_BYTES + len(question)))
+    yield
+    if isinstance(answer, Silence) or not is_usual(answer) or not _always_fits(site, answer):
+        return {}
+    counter = answer.slot
+    forms = (_ready(answer, counter, opt) for opt in READY_OPTS)
+    return {key: ready for keys, ready in zip(_keys(question), forms, strict=True) for key in keys}
+
+
+def kept(before: Site, table: Table, site: Site, question: bytes) -> Table:
+    """What `before` has ready for a question in its table, if `site` would answer the same."""
+    name, qtype = _query(question).question[1:3]
+    if site.grounds is not before.grounds or site.find(name, qtype) != before.find(name, qtype):
+        return {}
+    return {key: table[key] for keys in _keys(question) for key in keys if key in table}
 
 
 def rehearse(site: Site, questions: Iterable[bytes]) -> None:
@@ -388,18 +414,15 @@ def everything(site: Site) -> Iterator[bytes]:
     return (usual(name, qtype) for name in site.names() for qtype in READY_QTYPES)
 
 
-@lru_cache(KEYS_REMEMBERED)
+@lru_cache(QUESTIONS_REMEMBERED)
+def _query(question: bytes) -> Query:
+    return read(NO_FLAGS + question)
+
+
+@lru_cache(QUESTIONS_REMEMBERED)
 def _keys(question: bytes) -> tuple[tuple[bytes, ...], ...]:
     """For each of `READY_OPTS`. Remembered for the next order, which has the same: that saves a quarter of a swap."""
     return tuple(tuple(start + question + form for form in forms) for start, forms in READY_FORMS)
-
-
-def _forms(site: Site, question: bytes) -> list[Ready]:
-    """None for what is silent, not there any more, or might have to be cut."""
-    answer = respond(site, NO_FLAGS + question, ANYBODY)
-    if isinstance(answer, Silence) or not is_usual(answer) or not _always_fits(site, answer):
-        return []
-    return [_ready(answer, opt) for opt in READY_OPTS]
 
 
 def _always_fits(site: Site, answer: Answer) -> bool:
@@ -408,8 +431,8 @@ def _always_fits(site: Site, answer: Answer) -> bool:
     return bytes_ + OPT_RECORD.size + STAMP_BYTES <= PLAIN_SIZE and bytes_ <= _amplified(site, answer.question_end)
 
 
-def _ready(answer: Answer, opt: bytes) -> Ready:
+def _ready(answer: Answer, counter: int, opt: bytes) -> Ready:
     wire, end = answer.wire, answer.question_end
     behind = wire[3:11] + bytes((wire[11] + bool(opt),))
     heads = bytes((wire[2],)) + behind, bytes((wire[2] | 1,)) + behind
-    return Ready(heads, end, wire[end:] + opt, answer.slot, answer.told, len(wire))
+    return Ready(heads, end, wire[end:] + opt, counter, answer.told, len(wire))

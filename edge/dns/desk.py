@@ -1,12 +1,11 @@
 """From one packet and its source to the answer's bytes: guard, ready answers, the careful way, limits, counting."""
 
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from time import monotonic_ns, time
 
 from edge.dns.answer import (
-    NO_FLAGS,
     Answer,
     Asker,
     Ready,
@@ -14,14 +13,17 @@ from edge.dns.answer import (
     Table,
     cookie_bytes,
     is_usual,
+    kept,
     lookup,
     lookup_without,
     moving,
     prepared,
+    preparing,
     refuse,
     respond,
     slip,
 )
+from edge.dns.bites import at_once
 from edge.dns.cookies import MINUTE_S
 from edge.dns.counters import Tally, drop_slot
 from edge.dns.guard import REMEMBERED, Guard, Policy, Verdict, doubtful_ports
@@ -73,27 +75,34 @@ class Desk:
         self._limiter = Limiter(order.policy.rates)
         self._policy: Policy | None = None
         self._seen = set[bytes]()
+        self._site, self._table = Site(order.zones, order.policy), Table()
         self.look_at_clock()
         self.follow(order)
 
     def follow(self, order: Order) -> None:
-        for _ in self.adopting(order):
-            pass
+        at_once(self.adopting(order))
 
-    def adopting(self, order: Order) -> Iterator[None]:
+    def adopting(self, order: Order) -> Generator[None, None, Table]:
         """In bites, between which packets are answered from the order before; the last one is the swap.
 
         What a switch changes is ready by then, and what was asked for before; all else when it is first asked for: most
-        of it never is.
+        of it never is. What is returned is the table before, for who frees it in bites too.
         """
-        site, table = (yield from Site.in_bites(order.zones, order.policy)), dict[bytes, Ready]()
-        yield
-        questions = {*moving(order.zones), *self._seen}
-        for question in questions:
-            table.update(prepared(site, question))
+        site = yield from Site.in_bites(order.zones, order.policy, self._site)
+        table, seen = Table(), set[bytes]()
+        for question in {*moving(order.zones), *self._seen}:
             yield
-        self._seen = {question for question in questions if NO_FLAGS[4:] + question in table}
+            ready = kept(self._site, self._table, site, question)
+            if not ready:
+                yield
+                ready = yield from preparing(site, question)
+            if ready:
+                table.update(ready)
+                seen.add(question)
+        yield
+        past, self._seen = self._table, seen
         self._swap(order, site, table)
+        return past
 
     def _swap(self, order: Order, site: Site, table: Table) -> None:
         self._site, self._table, self._jar = site, table, site.jar

@@ -1,13 +1,18 @@
-"""What the controller tells a worker: once at its birth by argument, later over a socket of whole messages, as JSON.
+"""What the controller tells a worker: once at its birth by argument, later over a socket of whole messages.
+
+An order is lines of JSON, in paragraphs: the sequence and the policy, and one for each zone (`Zone.lines`). A line that
+was in the order before is not read again; after a switch that is all but a few.
 
 On the way back there is the sequence of the order that now holds, in decimal, or NOTIFIED: another agent says that the
 store has something new.
 """
 
 import json
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from edge.dns.bites import at_once
 from edge.dns.guard import Deny, Policy, TcpLimits
 from edge.dns.rates import Rates
 from edge.dns.zone import Zone
@@ -50,21 +55,30 @@ class Order:
     zones: tuple[Zone, ...]
     policy: Policy
 
-    def to_json(self) -> bytes:
+    def to_lines(self) -> bytes:
         policy = {**asdict(self.policy), "deny": self.policy.deny.value}
-        zones = [zone.to_json() for zone in self.zones]
-        return json.dumps({"sequence": self.sequence, "zones": zones, "policy": json.dumps(policy)}).encode()
+        paragraphs = [json.dumps(self.sequence), json.dumps(policy)], *(zone.lines() for zone in self.zones)
+        return "\n\n".join(map("\n".join, paragraphs)).encode()
 
     @classmethod
-    def from_json(cls, document: bytes) -> "Order":
-        fields = json.loads(document)
-        return cls(fields["sequence"], tuple(map(Zone.from_json, fields["zones"])), _policy(fields["policy"]))
+    def from_lines(cls, document: bytes) -> "Order":
+        return at_once(cls.reading(document))
+
+    @classmethod
+    def reading(cls, document: bytes) -> Generator[None, None, "Order"]:
+        head, *paragraphs = document.split(b"\n\n")
+        sequence, policy = head.split(b"\n")
+        obeyed, zones = _policy(policy), []
+        for paragraph in paragraphs:
+            yield
+            zones.append(Zone.from_lines(paragraph.split(b"\n")))
+        yield
+        return cls(int(sequence), tuple(zones), obeyed)
 
 
 @lru_cache(1)
-def _policy(text: str) -> Policy:
-    """Remembered for the next order, which as a rule has the same."""
-    fields = json.loads(text)
+def _policy(line: bytes) -> Policy:
+    fields = json.loads(line)
     lists = {key: tuple(fields.get(key, ())) for key in ("allow_query", "trusted", "cookie_secrets", "peers")}
     parts = {"deny": Deny(fields["deny"]), "rates": Rates(**fields["rates"]), "tcp": TcpLimits(**fields["tcp"])}
     return Policy(**{**fields, **lists, **parts})

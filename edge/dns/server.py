@@ -81,7 +81,7 @@ class Member:
         """A worker that is too busy to take it, or dead, gets the newest at a later tick."""
         if self.alive and self._sent < order.sequence:
             with suppress(OSError):
-                self.channel.send(order.to_json())
+                self.channel.send(order.to_lines())
                 self._sent = order.sequence
 
     def hear(self) -> bool:
@@ -310,8 +310,8 @@ def _checked(order: Order, *, whole: bool = True) -> Order:
     site = Site(order.zones, order.policy)
     rehearse(site, everything(site) if whole else moving(order.zones))
     Guard(order.policy)
-    if (size := len(order.to_json())) > ORDER_MAX_BYTES:
-        largest = max(order.zones, key=lambda zone: len(zone.to_json()))
+    if (size := len(order.to_lines())) > ORDER_MAX_BYTES:
+        largest = max(order.zones, key=lambda zone: sum(map(len, zone.lines())))
         raise ValueError(f"zone {largest.name}: {size} bytes of JSON with all zones, more than {ORDER_MAX_BYTES}")
     return order
 

@@ -23,6 +23,7 @@ from contextlib import suppress
 from functools import partial
 from time import monotonic
 
+from edge.dns.bites import emptying
 from edge.dns.cage import enter
 from edge.dns.counters import Tally
 from edge.dns.desk import Desk
@@ -94,13 +95,13 @@ class Worker:
 
     def _obey(self) -> None:
         """Keeps the newest order that has arrived. EOF: the controller is gone."""
-        with suppress(BlockingIOError):
-            while document := _receive(self._channel):
-                self._newest = document
-            self._orphaned = True
-            self._selector.unregister(self._channel)
-            with suppress(OSError):  # who would say so in a flood is gone, and the next one has to start beside it
-                os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        if document := _receive(self._channel):
+            self._newest = document
+            return
+        self._orphaned = True
+        self._selector.unregister(self._channel)
+        with suppress(OSError):  # who would say so in a flood is gone, and the next one has to start beside it
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
     def _nibble(self) -> None:
         """Follows the newest order, once the one that was begun holds: orders in a hurry don't keep each other off."""
@@ -111,10 +112,10 @@ class Worker:
             self._bites = None
 
     def _following(self, document: bytes) -> Iterator[None]:
-        order = Order.from_json(document)
-        yield
-        yield from self._desk.adopting(order)
+        order = yield from Order.reading(document)
+        past = yield from self._desk.adopting(order)
         self._acknowledge(order)
+        yield from emptying(past)
 
     def _ring(self) -> None:
         if self._desk.notified and monotonic() >= self._ring_at_s:
@@ -163,7 +164,7 @@ def main() -> None:
     legacy = Legacy.from_json(sys.argv[1])
     channel = socket.socket(fileno=legacy.channel)
     if document := _receive(channel):
-        Worker(legacy, channel, Order.from_json(document)).run()
+        Worker(legacy, channel, Order.from_lines(document)).run()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 A zone is small: SOA and NS at its apex, the nameservers' addresses, for each service its addresses and a TXT with
 the epoch, and static records beside them.
-`Zone` is the document that travels to the workers; `Tree` is the same compiled for look-ups, its data in wire form.
+`Zone` is the document that travels to the workers; `Tree` is the same compiled for look-ups, its data in wire form. It
+stands on a `Ground`, what no switch changes of a zone, and so the next one may stand on the same.
 
     name                      not below the apex     -> OUTSIDE
     name                      not in the tree        -> NXDOMAIN   (nothing lies below it either, RFC 8020)
@@ -14,12 +15,12 @@ the epoch, and static records beside them.
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass
 from enum import Enum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from edge.dns.message import IN, LABEL_MAX_BYTES, NAME_MAX_BYTES, Name, Qtype, spelled
 
@@ -33,8 +34,11 @@ SRV_NUMBERS = struct.Struct("!3H")  # RFC 2782: priority, weight, port
 TEXT_MAX_BYTES = 255  # RFC 1035 section 3.3: of one string of a TXT
 RDATA_MAX_BYTES = 65535  # RFC 1035 section 3.2.1: its length has two bytes
 EPOCH_LABEL = "_edge"
-BITE_RRSETS = 8
+BITE_RRSETS = BITE_SERVICES = 8
 REMEMBERED = 4096  # names and records, compiled for the next order, which has nearly all of them again
+SERVICES_REMEMBERED = 512  # as they were at the last switches: 1 MB
+ZONES_REMEMBERED = 32  # an order has 200 kB at most, so after many reloads these have 6 MB
+LASTING = ("name", "nameservers", "contact", "negative_ttl_s", "ns_ttl_s", "records")  # of a `Zone`, whatever moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +77,34 @@ class Zone:
     ns_ttl_s: int = 3600  # nameservers don't move at a switch
     records: tuple[StaticRecord, ...] = ()
 
-    def to_json(self) -> str:
-        return json.dumps(asdict(replace(self, nameservers=dict(self.nameservers))))
+    def lasting(self) -> tuple[object, ...]:
+        """All that no switch changes."""
+        return tuple(service.name for service in self.services), *(getattr(self, field) for field in LASTING)
+
+    def lines(self) -> list[str]:
+        """As JSON: what lasts, the serial, and a service in each line more."""
+        lasting = {field: getattr(self, field) for field in LASTING}
+        lasting |= {"nameservers": dict(self.nameservers), "records": tuple(map(astuple, self.records))}
+        return [json.dumps(lasting), json.dumps(self.serial), *(json.dumps(astuple(each)) for each in self.services)]
 
     @classmethod
-    def from_json(cls, text: str) -> "Zone":
-        fields = json.loads(text)
-        fields["nameservers"] = {name: tuple(found) for name, found in fields["nameservers"].items()}
-        fields["services"] = tuple(
-            ServiceRecord(**{**service, "addresses": tuple(service["addresses"])}) for service in fields["services"]
-        )
-        fields["records"] = tuple(
-            StaticRecord(**{**record, "rdata": tuple(record["rdata"])}) for record in fields["records"]
-        )
-        return cls(**fields)
+    def from_lines(cls, lines: Iterable[bytes]) -> "Zone":
+        lasting, serial, *services = lines
+        return cls(**_lasting(lasting), serial=int(serial), services=tuple(map(_service_record, services)))
+
+
+@lru_cache(ZONES_REMEMBERED)
+def _lasting(line: bytes) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(line)
+    nameservers = {name: tuple(found) for name, found in fields["nameservers"].items()}
+    records = (StaticRecord(name, qtype, ttl_s, tuple(rdata)) for name, qtype, ttl_s, rdata in fields["records"])
+    return {**fields, "nameservers": nameservers, "records": tuple(records)}
+
+
+@lru_cache(SERVICES_REMEMBERED)
+def _service_record(line: bytes) -> ServiceRecord:
+    name, ttl_s, addresses, *assigned = json.loads(line)
+    return ServiceRecord(name, ttl_s, tuple(addresses), *assigned)
 
 
 class Rdata(NamedTuple):
@@ -132,50 +150,30 @@ def parse_name(text: str) -> Name:
     return name
 
 
-class Tree:
-    """A zone compiled for look-ups. Never changed once built. ValueError where the zone can't be right.
+class Ground:
+    """What no switch changes of a zone, compiled: its static data, and which names there are. Never changed once built.
+    ValueError where the zone can't be right.
 
     `inner`: the apexes of our zones below this one. They exist here too, with nothing to say about them but that.
     """
 
-    def __init__(self, zone: Zone, inner: tuple[Name, ...] = ()) -> None:
-        for _ in self.building(zone, inner):
-            pass
+    @classmethod
+    def in_bites(cls, zone: Zone, inner: tuple[Name, ...]) -> Generator[None, None, "Ground"]:
+        ground = cls.__new__(cls)
+        yield from ground.building(zone, inner)
+        return ground
 
     def building(self, zone: Zone, inner: tuple[Name, ...]) -> Iterator[None]:
-        """All of `__init__`, in bites of some 20 us; before the last one there is nothing to look up."""
         self.apex = parse_name(zone.name)
         self._inner = inner
         self._check_owners(zone)
         yield
-        self._nodes: dict[Name, dict[int, Rrset]] = {}
-        self._silent = frozenset(_silent_names(zone))
+        self.nodes: dict[Name, dict[int, Rrset]] = {}
         yield from self._adding(zone)
-        self._glue = tuple(self._addresses_of(zone))
-        denial = _soa(zone, min(zone.ns_ttl_s, zone.negative_ttl_s))  # RFC 2308 section 3
-        self._nxdomain = Found(Outcome.NXDOMAIN, authority=(denial,))
-        self._nodata = Found(Outcome.NODATA, authority=(denial,))
-
-    def names(self) -> Iterator[Name]:
-        yield from self._nodes
-
-    def aliases(self) -> Iterator[Name]:
-        return (name for name, rrsets in self._nodes.items() if Qtype.CNAME in rrsets)
+        self.glue = tuple(self._addresses_of(zone))
 
     def holds(self, name: Name) -> bool:
         return name[-len(self.apex) :] == self.apex
-
-    def find(self, name: Name, qtype: int) -> Found:
-        if not self.holds(name):
-            return Found(Outcome.OUTSIDE)
-        rrsets = self._nodes.get(name)
-        if rrsets is None:
-            return self._nxdomain
-        if (rrset := _pick(rrsets, qtype)) is not None:
-            return Found(Outcome.POSITIVE, (rrset,), additional=self._glue if rrset.qtype is Qtype.NS else ())
-        if name in self._silent:
-            return Found(Outcome.SILENT)
-        return self._nodata
 
     def _check_owners(self, zone: Zone) -> None:
         if not zone.nameservers:
@@ -203,17 +201,17 @@ class Tree:
             raise ValueError(f"zone {zone.name}: {record.name}: a CNAME is single, and never at the apex")
 
     def _adding(self, zone: Zone) -> Iterator[None]:
-        for number, rrset in enumerate(_rrsets(zone)):
+        for number, rrset in enumerate(_lasting_rrsets(zone)):
             if self.holds(rrset.name):  # a nameserver may lie in another zone: its addresses are that zone's
                 self._add_rrset(rrset)
             if number % BITE_RRSETS == 0:
                 yield
-        for name in (*self._silent, *self._inner, *self._nodes):
+        for name in (*_moving_names(zone.services), *self._inner, *self.nodes):
             for depth in range(len(name) - len(self.apex)):
-                self._nodes.setdefault(name[depth:], {})
+                self.nodes.setdefault(name[depth:], {})
 
     def _add_rrset(self, rrset: Rrset) -> None:
-        node = self._nodes.setdefault(rrset.name, {})
+        node = self.nodes.setdefault(rrset.name, {})
         if node and Qtype.CNAME in {rrset.qtype, *node}:  # RFC 2181 section 10.1
             raise ValueError(f"{_text(rrset.name)}: a CNAME stands alone")
         if rrset.qtype in node:
@@ -222,8 +220,51 @@ class Tree:
 
     def _addresses_of(self, zone: Zone) -> Iterator[Rrset]:
         for nameserver in zone.nameservers:
-            rrsets = self._nodes.get(parse_name(nameserver), {})
+            rrsets = self.nodes.get(parse_name(nameserver), {})
             yield from (rrset for qtype, rrset in rrsets.items() if qtype in {Qtype.A, Qtype.AAAA})
+
+
+class Tree:
+    """A zone compiled for look-ups: what a switch changes, over its ground. Never changed once built. ValueError where
+    the zone can't be right.
+    """
+
+    @classmethod
+    def in_bites(cls, ground: Ground, zone: Zone) -> Generator[None, None, "Tree"]:
+        tree = cls.__new__(cls)
+        yield from tree.building(ground, zone)
+        return tree
+
+    def building(self, ground: Ground, zone: Zone) -> Iterator[None]:
+        """`ground`: of this zone, or of one where the same lasts."""
+        self._ground = ground
+        self._silent = frozenset(_moving_names(service for service in zone.services if not service.addresses))
+        soa = _soa(zone)
+        self._moving = {ground.apex: {Qtype.SOA: soa, **ground.nodes[ground.apex]}}
+        for number, service in enumerate(zone.services):
+            if number % BITE_SERVICES == 0:
+                yield
+            for rrset in _service(service):
+                self._moving.setdefault(rrset.name, {**ground.nodes[rrset.name]})[rrset.qtype] = rrset
+        denial = soa._replace(ttl_s=min(zone.ns_ttl_s, zone.negative_ttl_s))  # RFC 2308 section 3
+        self._nxdomain = Found(Outcome.NXDOMAIN, authority=(denial,))
+        self._nodata = Found(Outcome.NODATA, authority=(denial,))
+
+    def names(self) -> Iterator[Name]:
+        yield from self._ground.nodes
+
+    def aliases(self) -> Iterator[Name]:
+        return (name for name, rrsets in self._ground.nodes.items() if Qtype.CNAME in rrsets)
+
+    def find(self, name: Name, qtype: int) -> Found:
+        rrsets = self._moving.get(name) or self._ground.nodes.get(name)
+        if rrsets is None:
+            return self._nxdomain if self._ground.holds(name) else Found(Outcome.OUTSIDE)
+        if (rrset := _pick(rrsets, qtype)) is not None:
+            return Found(Outcome.POSITIVE, (rrset,), additional=self._ground.glue if rrset.qtype is Qtype.NS else ())
+        if name in self._silent:
+            return Found(Outcome.SILENT)
+        return self._nodata
 
 
 def _pick(rrsets: Mapping[int, Rrset], qtype: int) -> Rrset | None:
@@ -233,13 +274,10 @@ def _pick(rrsets: Mapping[int, Rrset], qtype: int) -> Rrset | None:
     return rrsets.get(qtype) or rrsets.get(Qtype.CNAME)
 
 
-def _rrsets(zone: Zone) -> Iterator[Rrset]:
-    yield _soa(zone, zone.ns_ttl_s)
+def _lasting_rrsets(zone: Zone) -> Iterator[Rrset]:
     yield Rrset(parse_name(zone.name), Qtype.NS, zone.ns_ttl_s, tuple(map(_host, zone.nameservers)))
     for name, addresses in zone.nameservers.items():
         yield from _addresses(parse_name(name), zone.ns_ttl_s, addresses)
-    for service in zone.services:
-        yield from _service(service)
     for record in zone.records:
         yield _static(record)
 
@@ -290,17 +328,19 @@ STATIC: Mapping[str, Callable[[str], Rdata]] = {
 }
 
 
-def _soa(zone: Zone, ttl_s: int) -> Rrset:
+def _soa(zone: Zone) -> Rrset:
     names = parse_name(next(iter(zone.nameservers))), parse_name(zone.contact)
     numbers = SOA_NUMBERS.pack(zone.serial % 2**32, *SOA_TIMERS_S, zone.negative_ttl_s)
-    return Rrset(parse_name(zone.name), Qtype.SOA, ttl_s, (Rdata(names, numbers),))
+    return Rrset(parse_name(zone.name), Qtype.SOA, zone.ns_ttl_s, (Rdata(names, numbers),))
 
 
-def _service(service: ServiceRecord) -> Iterator[Rrset]:
-    yield from _addresses(parse_name(service.name), service.ttl_s, service.addresses)
-    if service.addresses:
-        evidence = f"epoch={service.epoch} node={service.node}"
-        yield Rrset(parse_name(f"{EPOCH_LABEL}.{service.name}"), Qtype.TXT, 0, (text_rdata(evidence),))
+@lru_cache(SERVICES_REMEMBERED)
+def _service(service: ServiceRecord) -> tuple[Rrset, ...]:
+    if not service.addresses:
+        return ()
+    evidence = f"epoch={service.epoch} node={service.node}"
+    told = Rrset(parse_name(f"{EPOCH_LABEL}.{service.name}"), Qtype.TXT, 0, (text_rdata(evidence),))
+    return (*_addresses(parse_name(service.name), service.ttl_s, service.addresses), told)
 
 
 def _addresses(name: Name, ttl_s: int, addresses: tuple[str, ...]) -> Iterator[Rrset]:
@@ -315,11 +355,10 @@ def _packed(address: str) -> bytes:
     return ip_address(address).packed
 
 
-def _silent_names(zone: Zone) -> Iterator[Name]:
-    for service in zone.services:
-        if not service.addresses:
-            yield parse_name(service.name)
-            yield parse_name(f"{EPOCH_LABEL}.{service.name}")
+def _moving_names(services: Iterable[ServiceRecord]) -> Iterator[Name]:
+    for service in services:
+        yield parse_name(service.name)
+        yield parse_name(f"{EPOCH_LABEL}.{service.name}")
 
 
 def _text(name: Name) -> str:

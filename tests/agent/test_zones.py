@@ -157,7 +157,7 @@ def _order_bytes(config: Config, live: Mapping[str, Assignment]) -> int:
     from edge.agent.answers import dns_policy
     from edge.dns.orders import Order
 
-    return len(Order(2**53, zones(config, live), dns_policy(config)).to_json())
+    return len(Order(2**53, zones(config, live), dns_policy(config)).to_lines())
 
 
 # --- whatever is written ----------------------------------------------------------------------------------------------

@@ -137,7 +137,7 @@ class Thread:
 
     def _run(self, legacy: Legacy) -> None:
         channel = socket.socket(fileno=legacy.channel)
-        Worker(legacy, channel, Order.from_json(channel.recv(ORDER_MAX_BYTES))).run()
+        Worker(legacy, channel, Order.from_lines(channel.recv(ORDER_MAX_BYTES))).run()
 
 
 async def main(plan: Plan) -> None:

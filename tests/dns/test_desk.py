@@ -1,20 +1,22 @@
 """From a packet to its answer: guard, limits, counting."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from dnslib import DNSRecord
 
 from edge.dns import desk as desk_module
-from edge.dns.answer import NO_FLAGS, lookup
+from edge.dns.answer import Ready, lookup, prepared
 from edge.dns.counters import Tally, drop_slot, total
 from edge.dns.desk import ASK, FIRST, READY, Desk
 from edge.dns.guard import Deny, Policy
 from edge.dns.message import Drop, Qtype, Transport
 from edge.dns.orders import Order
 from edge.dns.rates import Rates
+from edge.dns.site import Site
 from tests.dns.desks import A_QUERY, HOME, LOCAL, SECRET, SOA_QUERY, desk, dropped
-from tests.dns.samples import FILES, HOST, ZONE, opt, option, packet
+from tests.dns.samples import DUAL, FILES, HOST, ZONE, opt, option, packet
 
 MOVED = replace(ZONE, services=(replace(FILES, addresses=("10.0.2.10",), node="b", epoch=13),))
 
@@ -225,20 +227,63 @@ def test_what_is_not_there_is_never_kept() -> None:
 
 
 def test_a_question_is_prepared_once_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[bytes] = []
+    at, done = desk(), list[bytes]()
+    for way in ("prepared", "preparing"):
+        monkeypatch.setattr(desk_module, way, noting(getattr(desk_module, way), done))
+    answers(at, SOA_QUERY, 3, HOME)
+    assert done == [SOA_QUERY[12:]]
+    at.follow(Order(2, (replace(ZONE, serial=99),), LOCAL))
+    answers(at, SOA_QUERY, 3, HOME)
+    assert done.count(SOA_QUERY[12:]) == 2
 
-    def prepared(_: object, question: bytes) -> dict[bytes, None]:
+
+def noting(way: Callable[[Site, bytes], object], done: list[bytes]) -> Callable[[Site, bytes], object]:
+    """The same way, and the questions that went it."""
+
+    def note(site: Site, question: bytes) -> object:
         done.append(question)
-        return {NO_FLAGS[4:] + question: None}
+        return way(site, question)
 
-    monkeypatch.setattr(desk_module, "prepared", prepared)
+    return note
+
+
+def told(at: Desk, name: str, qtype: Qtype) -> Ready:
+    assert at.answer(packet(name, qtype), HOME, Transport.UDP) is not None
+    ready = lookup(at.shortcuts[0], packet(name, qtype))
+    assert ready is not None
+    return ready
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype"),
+    [(FILES.name, Qtype.A), ("deep.below.fs.corp.example", Qtype.AAAA), ("ns1.fs.corp.example", Qtype.A)],
+)
+def test_what_a_switch_leaves_as_it_was_is_not_prepared_again(name: str, qtype: Qtype) -> None:
     at = desk()
-    done.clear()
-    answers(at, SOA_QUERY, 3, HOME)
-    assert len(done) == 1
-    at.follow(Order(2, (ZONE,), LOCAL))
-    answers(at, SOA_QUERY, 3, HOME)
-    assert done.count(done[0]) == 2
+    before = told(at, name, qtype)
+    at.follow(Order(2, (replace(ZONE, serial=99, services=(FILES, DUAL)),), LOCAL))
+    assert told(at, name, qtype) is not before  # which services there are has changed, and so the grounds
+    before = told(at, name, qtype)
+    at.follow(Order(3, (replace(ZONE, serial=100, services=(FILES, DUAL)),), LOCAL))
+    assert told(at, name, qtype) is before
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [replace(LOCAL, amplification=2.0), replace(LOCAL, identity="b"), replace(LOCAL, cookie_secrets=(SECRET,))],
+)
+def test_after_any_order_everything_ready_is_what_it_would_be_without_those_before(policy: Policy) -> None:
+    orders = [(ZONE, LOCAL), (MOVED, LOCAL), (MOVED, policy), (replace(MOVED, records=(HOST,)), policy), (ZONE, LOCAL)]
+    at = desk()
+    for sequence, (zone, held) in enumerate(orders):
+        for name in (ZONE.name, "ns1.fs.corp.example", "host.fs.corp.example", FILES.name):
+            answers(at, packet(name, Qtype.AAAA), 1, HOME)
+        at.follow(Order(sequence, (zone,), held))
+        site = Site((zone,), held)
+        wanted = dict[bytes, Ready]()
+        for question in {ready.told for ready in at.shortcuts[0].values()}:
+            wanted |= prepared(site, question)
+        assert at.shortcuts[0] == wanted
 
 
 def test_what_was_asked_for_is_ready_in_the_next_order_while_it_is_there() -> None:

@@ -3,7 +3,7 @@ from dataclasses import replace
 from edge.dns.guard import Deny, Policy, TcpLimits
 from edge.dns.orders import Legacy, Order
 from edge.dns.rates import Rates
-from tests.dns.samples import HOST, ZONE
+from tests.dns.samples import DUAL, FILES, HOST, ZONE
 
 
 def test_an_order_survives_the_journey() -> None:
@@ -20,7 +20,17 @@ def test_an_order_survives_the_journey() -> None:
         tcp=TcpLimits(connections=7, idle_s=1.5),
     )
     order = Order(9, (ZONE, replace(ZONE, name="other.example", records=(HOST,))), policy)
-    assert Order.from_json(order.to_json()) == order
+    assert Order.from_lines(order.to_lines()) == order
+
+
+def test_what_stands_in_the_next_order_too_is_not_read_again() -> None:
+    zones = [replace(ZONE, serial=serial, services=(replace(FILES, epoch=serial), DUAL)) for serial in (1, 2)]
+    first, second = (Order.from_lines(Order(zone.serial, (zone,), Policy(())).to_lines()) for zone in zones)
+    assert (first.zones[0].serial, second.zones[0].serial) == (1, 2)
+    assert second.policy is first.policy
+    assert second.zones[0].services[0] != first.zones[0].services[0]
+    assert second.zones[0].services[1] is first.zones[0].services[1]
+    assert second.zones[0].nameservers is first.zones[0].nameservers
 
 
 def test_a_legacy_survives_the_journey_and_names_every_descriptor() -> None:

@@ -475,7 +475,7 @@ async def test_a_zone_that_cannot_be_right_leaves_the_old_one_in_force(
 async def test_the_largest_order_fits_the_channel(tmp_path: Path) -> None:
     services = tuple(replace(FILES, name=f"{index:03}.fs.corp.example") for index in range(40))
     padded = replace(ZONE, services=services)
-    spare = orders.ORDER_MAX_BYTES - len(orders.Order(2, (padded,), LOOPBACK).to_json())
+    spare = orders.ORDER_MAX_BYTES - len(orders.Order(2, (padded,), LOOPBACK).to_lines())
     assert spare > 0
     many = LOOPBACK.allow_query + ("10.0.0.0/8",) * (spare // len(', \\"10.0.0.0/8\\"'))
     port = free_port()
