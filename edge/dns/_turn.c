@@ -73,7 +73,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    int fd;
+    int fd, busy; /* busy: in a turn, which another one would pull the slots from under */
     Py_buffer counters;
     int spare_count, queued, oldest;
     Slot *spare[SLOTS]; /* a stack: the warm ones first */
@@ -308,11 +308,15 @@ static PyObject *turn(PyObject *self, PyObject *arguments)
         return NULL;
     if (ports != 65536)
         return PyErr_Format(PyExc_ValueError, "ports has %zd bytes, not one for each of 65536", ports);
+    if (port->busy)
+        return PyErr_Format(PyExc_RuntimeError, "a turn within a turn of the same port");
+    port->busy = 1;
     int came;
     do {
         came = drain(port, &terms, &done);
         bite(port, &terms, &done);
     } while (done.work < COUNT && done.taken < SLOTS && (port->queued || came));
+    port->busy = 0;
     return Py_BuildValue("iiO", done.taken, done.unsent, port->queued || came == COUNT ? Py_True : Py_False);
 }
 

@@ -12,10 +12,12 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 
+from edge import __version__
 from edge.dns.bites import at_once
 from edge.dns.guard import Deny, Policy, TcpLimits
 from edge.dns.rates import Rates
 from edge.dns.zone import Zone
+from edge.errors import RefusedError
 
 NOTIFIED = b"notified"
 ORDER_MAX_BYTES = 200_000  # one message has to fit the socket's buffer, 212,992 bytes by Linux' default
@@ -39,11 +41,14 @@ class Legacy:
         return (self.channel, self.counters, self.roll, *self.udp, *self.tcp)
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json.dumps({"version": __version__, **asdict(self)})
 
     @classmethod
     def from_json(cls, text: str) -> "Legacy":
+        """RefusedError for another version's: nothing says that orders and counters are understood."""
         fields = json.loads(text)
+        if (theirs := fields.pop("version", "unknown")) != __version__:
+            raise RefusedError(f"the agent runs version {theirs}, installed is {__version__}: restart the agent")
         return cls(**{**fields, **{key: tuple(fields[key]) for key in ("udp", "tcp", "shared")}})
 
 

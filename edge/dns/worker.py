@@ -31,6 +31,7 @@ from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, Legacy, Order
 from edge.dns.roll import Place
 from edge.dns.tcp import TcpPort
 from edge.dns.udp import udp_port
+from edge.errors import RefusedError
 
 ORPHAN_LOOKS_S = 0.05
 RING_S = 0.05  # source addresses can be forged: a flood of NOTIFY is worth twenty words a second
@@ -161,7 +162,10 @@ def _receive(channel: socket.socket) -> bytes:
 def main() -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    legacy = Legacy.from_json(sys.argv[1])
+    try:
+        legacy = Legacy.from_json(sys.argv[1])
+    except RefusedError as refusal:
+        sys.exit(f"no DNS worker can be started: {refusal}")
     channel = socket.socket(fileno=legacy.channel)
     if document := _receive(channel):
         Worker(legacy, channel, Order.from_lines(document)).run()

@@ -15,7 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -122,7 +122,7 @@ class Thread:
 
     def __init__(self, legacy: Legacy) -> None:
         self.returncode = 0
-        own = json.loads(legacy.to_json())
+        own = asdict(legacy)
         for key in ("channel", "counters", "roll"):
             own[key] = os.dup(own[key])
         for key in ("udp", "tcp"):

@@ -1,5 +1,11 @@
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
+import pytest
+
+from edge import __version__
 from edge.dns.guard import Deny, Policy, TcpLimits
 from edge.dns.orders import Legacy, Order
 from edge.dns.rates import Rates
@@ -37,3 +43,16 @@ def test_a_legacy_survives_the_journey_and_names_every_descriptor() -> None:
     legacy = Legacy(channel=3, counters=4, roll=5, generation=77, udp=(6, 7), tcp=(8, 9), shared=(7,))
     assert Legacy.from_json(legacy.to_json()) == legacy
     assert legacy.descriptors() == (3, 4, 5, 6, 7, 8, 9)
+
+
+@pytest.mark.parametrize(("theirs", "told"), [({"version": "0.0.9"}, "0.0.9"), ({}, "unknown")])
+def test_a_worker_of_another_version_than_the_agent_that_runs_says_so_in_one_line(
+    theirs: dict[str, str], told: str
+) -> None:
+    """The program was replaced beneath a running agent, and then a worker died: who is restarted is the new one."""
+    legacy = json.dumps({**theirs, "channel": 3, "a_field_that_is_gone": 4})
+    command = [sys.executable, "-I", "-m", "edge.dns.worker", legacy]
+    ended = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=False)
+    (line,) = ended.stderr.splitlines()
+    assert f"the agent runs version {told}, installed is {__version__}: restart the agent" in line
+    assert ended.returncode == 1

@@ -174,6 +174,20 @@ def test_an_exception_costs_one_answer(side: Side, monkeypatch: pytest.MonkeyPat
     assert told == [error, error]
 
 
+def test_a_turn_within_a_turn_is_refused_and_the_outer_one_goes_on(side: Side) -> None:
+    refused: list[str] = []
+
+    def answer(packet: bytes, _: object) -> bytes:
+        with pytest.raises(RuntimeError) as caught:
+            side.port.turn({}, side.hosts, NO_PORT, answer)
+        refused.append(str(caught.value))
+        return packet
+
+    side.answer = answer  # type: ignore[method-assign,assignment]
+    assert [side.turn(b"one", b"two"), side.turn(b"three")] == [[b"one", b"two"], [b"three"]]
+    assert refused == ["a turn within a turn of the same port"] * 3
+
+
 FORWARDER = bytes((127, 0, 0, 2))
 
 
