@@ -1254,15 +1254,78 @@ def test_vantages_that_can_not_work(problems: Problems, vantage: str, role: str,
     assert problem.startswith(beginning)
 
 
-def test_without_the_store_the_agents_hold_and_there_is_no_other_word(read: Read, problems: Problems) -> None:
+UNANIMOUS = 'agents = ["edge-1", "edge-2"]\non_store_loss = "unanimous"\nkey_file = "/etc/edge/agents.key"'
+OTHER = '[[peer]]\nname = "edge-2"\ndns = "10.10.0.54:53"\nhttp = "10.10.0.54:9353"\n'
+
+
+def without_store(*changes: tuple[str, str]) -> str:
+    text = watched(f'{UNANIMOUS}\n{OTHER}[http]\nlisten = "10.10.0.53:9353"')
+    able = (('answer = "secondary"\n', ""), ('kind = "unassign"\n', 'kind = "unassign"\n  required = false\n'))
+    for old, new in (*able, *changes):
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    return text
+
+
+def test_without_the_store_the_agents_hold_or_move_what_all_agree_on(read: Read, problems: Problems) -> None:
     three = 'agents = ["edge-1", "edge-2", "edge-3"]\non_store_loss = "{}"'
-    assert read(watched(three.format("hold"))).vantage.on_store_loss == "hold"
-    (unanimous,) = problems(watched(three.format("unanimous")))
-    assert unanimous.startswith(
-        'vantage.on_store_loss: found "unanimous"; the agents hear of each other through the store'
-    )
+    assert not read(watched(three.format("hold"))).vantage.unanimous
+    config = read(without_store())
+    assert config.vantage.unanimous
+    assert config.peers[0].http == ("10.10.0.54", 9353)
     (other,) = problems(watched(three.format("go")))
-    assert other == 'vantage.on_store_loss: found "go"; the one word here is "hold"'
+    assert other == 'vantage.on_store_loss: found "go"; known here: hold, unanimous'
+
+
+@pytest.mark.parametrize(
+    ("changes", "beginning"),
+    [
+        (
+            [('key_file = "/etc/edge/agents.key"', "")],
+            'vantage.key_file: missing: with on_store_loss = "unanimous" the agents sign what they say',
+        ),
+        (
+            [('http = "10.10.0.54:9353"', "")],
+            'vantage.on_store_loss: "unanimous" asks every agent, and no [[peer]] "edge-2" has `http`',
+        ),
+        (
+            [('agents = ["edge-1", "edge-2"]', 'agents = ["edge-1", "edge-2"]\nwitnesses = ["edge-3"]')],
+            'vantage.on_store_loss: "unanimous" asks every agent, and no [[peer]] "edge-3" has `http`',
+        ),
+        (
+            [('agents = ["edge-1", "edge-2"]', 'agents = ["edge-1"]')],
+            'vantage.on_store_loss: "unanimous" is for several agents, and 1 is listed',
+        ),
+        (
+            [('listen = "10.10.0.53:9353"', 'listen = "127.0.0.1:9353"')],
+            'http.listen: "127.0.0.1:9353" is this host\'s own: with on_store_loss = "unanimous" the other agents ask',
+        ),
+        (
+            [('hold_down = "30s"', 'hold_down = "30s"\non_aws_outage = "hold"')],
+            (
+                'vantage.on_store_loss: "unanimous" moves the answer while AWS is out of reach, and'
+                ' service[0].on_aws_outage forbids it: "hold"'
+            ),
+        ),
+        (
+            [("  required = false\n", "")],
+            (
+                'vantage.on_store_loss: "unanimous" moves the answer while AWS is out of reach, and'
+                " service[0].fence.required forbids it: true, and no fence can be had then"
+            ),
+        ),
+        (
+            [('hold_down = "30s"', 'hold_down = "30s"\nanswer = "secondary"')],
+            (
+                'vantage.on_store_loss: "unanimous" moves the answer while AWS is out of reach, and'
+                ' service[0].answer forbids it: "secondary" is an address that AWS moves'
+            ),
+        ),
+    ],
+)
+def test_what_can_not_be_unanimous(problems: Problems, changes: list[tuple[str, str]], beginning: str) -> None:
+    (problem,) = problems(without_store(*changes))
+    assert problem.startswith(beginning)
 
 
 def test_an_agent_is_an_agent_or_a_witness(problems: Problems) -> None:

@@ -35,6 +35,7 @@ METRICS = {
     "edge_lease_held": "",
     "edge_quorum": "service",
     "edge_vantage_counts": "service vantage",
+    "edge_round": "service",
     "edge_vantage_differs": "service vantage",
     "edge_vantage_age_seconds": "service vantage",
     "edge_vantage_node": "service vantage node state",
@@ -143,6 +144,7 @@ def test_prometheus_accepts_the_dashboards_queries(expression: str, tmp_path: Pa
 # promtool's notation: "0x7 1x2" is eight of 0, then three of 1.
 FIRING = {
     "EdgeFailover": ("edge_epoch{service='s'}", "7x20", "7x9 8x10"),
+    "EdgeMovedWithoutStore": ("edge_round{service='s'}", "0x20", "0x5 1x5"),
     "EdgeHold": ("edge_hold{service='s',reason='path'}", "0x7 1x2", "0 1x20"),
     "EdgeDisagreement": ("edge_disagreement_seconds{service='s'}", "60x20", "91x20"),
     "EdgeViewDisagrees": ("edge_view_agrees{service='s',view='route53'}", "1x6 0x3", "1 0x20"),

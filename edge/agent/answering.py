@@ -15,7 +15,7 @@ from edge.dns.ask import Told, ask
 from edge.switches.contract import View
 
 ANSWER_S = 1.0  # our own workers answer in microseconds, a forwarder asks on for some milliseconds
-_EPOCH = re.compile(r'"?epoch=(\d+) node=([^" ]+)"?')
+_EPOCH = re.compile(r'"?epoch=(\d+) node=([^" ]+)(?: round=\d+)?"?')
 
 
 @dataclass(frozen=True, slots=True)

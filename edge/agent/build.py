@@ -54,6 +54,7 @@ def policy(config: Config, service: Service) -> Policy:
         peers=tuple(name for name in config.vantage.names if name != config.agent.name),
         quorum=config.vantage.needed,
         listed=listed(config),
+        unanimous=config.vantage.unanimous,
         report_s=config.lease.duration_s,
         lease_margin_s=config.aws.call_s if config.aws else 0.0,
     )

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from edge import __version__
 from edge.agent import logs
+from edge.agent.stances import key_of
 from edge.agent.wake import Awake, wake
 from edge.agent.zones import checked, zones
 from edge.config import Config, cautions, failover_budget, load
@@ -37,6 +38,7 @@ def main() -> None:
     try:
         config = load(arguments.config)
         checked(config)
+        key_of(config)
         if arguments.check:
             _print_zones(config)
             _print_cautions(config)

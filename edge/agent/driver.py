@@ -22,6 +22,7 @@ from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.machine import step
 from edge.failover.model import Assignment, Cause, Intent, Lease, Policy, Reason, Stage, State
+from edge.failover.unanimity import proposer
 from edge.history import Line
 from edge.stores.records import Clock, Records
 from edge.switches.runner import Runner
@@ -29,6 +30,8 @@ from edge.switches.session import Session
 from edge.switches.survey import survey
 
 AGREEING_S = 2.0  # forwarders that obey TTL 0 agree within 0.1 s; for a cache nobody waits
+AGAIN_S = 5.0  # a store that was away is told again
+WITHOUT_STORE = frozenset({"unanimous", "outvoted"})
 REMEMBERED = 1000  # lines of history for those who follow a switch; the store has the rest
 log = logging.getLogger("edge")
 
@@ -310,13 +313,27 @@ class Driver:
     async def _remember(self, line: Line) -> None:
         async with self._news:
             self._news.notify_all()
-        if not self.state.lease.held:
+        kept = self._keeps(line)
+        if not (kept or self.state.lease.held):
             return  # the history is the leader's; what the others see is in their logs
+        while trouble := await self._written(line):
+            if not kept:
+                log.warning("%s: a line of history is lost to the store: %s", self.service, trouble)
+                return
+            await asyncio.sleep(AGAIN_S)
+
+    def _keeps(self, line: Line) -> bool:
+        """What was agreed on without the store is told to it later, by the one that decided."""
+        policy = self.state.policy
+        return line.kind in WITHOUT_STORE and proposer(policy.listed) == policy.vantage
+
+    async def _written(self, line: Line) -> StoreError | None:
         try:
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._around.telling_threads, self._around.records.tell, line)
         except StoreError as error:
-            log.warning("%s: a line of history is lost to the store: %s", self.service, error)
+            return error
+        return None
 
     async def follow(self, epoch: int) -> AsyncIterator[Line]:
         """The lines of one epoch, past and coming, until the one that ends it. RefusedError where there is none."""
@@ -345,4 +362,11 @@ def _with_views(line: Line, took_s: Mapping[str, float | None]) -> Line:
     return replace(line, sentence=f"{line.sentence}{said(took_s)}", views_s=known or None)
 
 
-_LEVELS = {"trouble": logging.WARNING, "conflict": logging.ERROR, "abandoned": logging.WARNING, "lost": logging.WARNING}
+_LEVELS = {
+    "unanimous": logging.WARNING,
+    "outvoted": logging.WARNING,
+    "trouble": logging.WARNING,
+    "conflict": logging.ERROR,
+    "abandoned": logging.WARNING,
+    "lost": logging.WARNING,
+}

@@ -26,20 +26,24 @@ from edge.agent.examiner import Examiner
 from edge.agent.forecast import forecast
 from edge.agent.lookout import Lookout
 from edge.agent.notices import Notices, heed
+from edge.agent.peers import Peers
+from edge.agent.reach import Reach
 from edge.agent.sharing import Sharing
+from edge.agent.stances import UnsignedError, key_of
 from edge.agent.systemd import notify
 from edge.agent.threads import Threads
 from edge.agent.trails import Trails, trail
+from edge.agent.unanimity import Unanimity
 from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
 from edge.agent.watch import Watch
 from edge.agent.zones import checked, zones
 from edge.config import Config, Role, Service, load
-from edge.control.contract import Finding, Forecast, ServiceSnapshot, Snapshot
+from edge.control.contract import Finding, Forecast, ServiceSnapshot, Signed, Snapshot
 from edge.control.metrics import Metrics
 from edge.dns.counters import BUCKETS_S
 from edge.dns.guard import Policy as DnsPolicy
-from edge.errors import ConfigError, RefusedError, StoreError
+from edge.errors import ConfigError, Fault, RefusedError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.model import Assignment, Cause, Lease, Observation, Sight
@@ -74,10 +78,13 @@ class Live:
         self._threads = Threads()
         self.metrics = Metrics(self.snapshot, BUCKETS_S)
         settings = build.aws(awake.config)
-        self._session = Session(settings, self.metrics.aws_called) if settings else None
+        self._reach = Reach(awake.clock.monotonic)
+        self._session = Session(settings, self._aws_called) if settings else None
         self._lived = {name: found.assignment for name, found in awake.loaded.items() if found.assignment}
         self._drivers: dict[str, Driver] = {}
         self._records, self._sharing = self._reached_store(awake.kept)
+        self._peers = Peers(lambda: self._config)
+        self._unanimity = self._agreeing(self._sharing) if self._sharing else None
         self._probers: dict[str, Prober] = {}
         self._probing: dict[str, asyncio.Task[None]] = {}
         reading = self._threads.viewing, awake.clock.monotonic
@@ -123,6 +130,15 @@ class Live:
         )
         return records, sharing
 
+    def _agreeing(self, sharing: Sharing) -> Unanimity:
+        patience_s, threads = self._config.lease.duration_s, self._threads.reading
+        now = self._clock.monotonic
+        return Unanimity(self._peers, self._drivers, sharing, self._reach, now, patience_s=patience_s, threads=threads)
+
+    def _aws_called(self, api: str, seconds: float, fault: Fault | None) -> None:
+        self.metrics.aws_called(api, seconds, fault)
+        self._reach.called(api, seconds, fault)
+
     # --- life -------------------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
@@ -145,8 +161,9 @@ class Live:
                 self._group.create_task(self._again_and_again(act))
             self._group.create_task(self._lookout.run())
             self._group.create_task(self._examiner.run())
-            if self._sharing:
+            if self._sharing and self._unanimity:
                 self._group.create_task(self._sharing.run())
+                self._group.create_task(self._unanimity.run())
                 self._group.create_task(heed(self._awake.workers, self._sharing.look))
 
     async def _again_and_again(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -185,6 +202,7 @@ class Live:
         await self._watch.stop()
         self._trails.stop()
         self._notices.stop()
+        await self._peers.stop()
         if self.crashed or self.handing_over:
             self._awake.workers.detach()
         else:
@@ -407,6 +425,7 @@ class Live:
         """All that a reload needs, read and judged before anything is changed."""
         config = load(self._awake.path)
         dns_policy = await asyncio.to_thread(checked, config)
+        await asyncio.to_thread(key_of, config)
         new = [service.name for service in config.services if service.name not in self._drivers]
         loaded = {name: await self._stored(self._records.load, name) for name in new if not self._sharing}
         refuse_unknown_nodes(config, loaded)
@@ -450,6 +469,7 @@ class Live:
             views=self._views.seen(service.name, now),
             disagreement_s=self._views.disagreement_s(service.name, now),
             assignment_age_s=now - state.committed_at if state.committed_at > 0 else None,
+            without_store=self._unanimity.said(service.name) if self._unanimity else None,
         )
 
     async def say(self, service: str, word: ev.Event) -> ev.Reply:
@@ -481,6 +501,14 @@ class Live:
     async def check(self) -> Sequence[Finding]:
         await self.look()
         return await self._examiner.check()
+
+    def stances(self, asked: Signed) -> Signed:
+        if self._unanimity is None:
+            raise RefusedError("this agent shares its store with nobody")
+        try:
+            return self._peers.answer(asked, self._unanimity.stances)
+        except UnsignedError as error:
+            raise RefusedError(str(error)) from error
 
     def _assignment(self, service: str) -> Assignment | None:
         return self._drivers[service].live() if service in self._drivers else None

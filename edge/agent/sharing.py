@@ -62,6 +62,7 @@ class Sharing:
         self._moved = asyncio.Event()
         self._read_again = asyncio.Event()
         self._asking: asyncio.Future[Callable[[Keeper, float], Keeper]] | None = None
+        self._asked: Look | Write | None = None
         self._reign = 0  # counts the times that the lease became ours
         self._admitted: set[str] = set()
         self._found: dict[str, int | None] = {}
@@ -130,7 +131,7 @@ class Sharing:
             await self._ask(asked)
 
     async def _ask(self, asked: Look | Write) -> None:
-        loop, sent_at = asyncio.get_running_loop(), self._now()
+        loop, sent_at, self._asked = asyncio.get_running_loop(), self._now(), asked
         self._asking = loop.run_in_executor(self._lease_thread, self._put, asked, sent_at)
         await self._hear()
 
@@ -243,6 +244,20 @@ class Sharing:
         return True
 
     # --- the others -------------------------------------------------------------------------------------------------
+
+    @property
+    def claiming(self) -> bool:
+        """Whether a write of the lease is on its way."""
+        return self._asking is not None and isinstance(self._asked, Write)
+
+    def promise(self, until: float) -> None:
+        """To the other agents: no claim of the lease is sent before."""
+        self._set(lease.promised(self._keeper, until))
+
+    @property
+    def strangers(self) -> frozenset[str]:
+        """Who posts what it sees, and is not among the vantages."""
+        return frozenset(self._vantages.strangers)
 
     def saw(self, service: str) -> None:
         """The driver of a service has heard of one of its endpoints."""

@@ -19,7 +19,7 @@ from edge.errors import StoreError
 from edge.failover import events as ev
 from edge.failover import lease, verdict
 from edge.failover.lease import Keeper, Peer, Word
-from edge.failover.model import Report, Sight
+from edge.failover.model import Assignment, Report, Sight
 from edge.stores.leases import Leases
 
 EAGER_S = 0.2  # five small reads a second cost DynamoDB's customer five cents a day
@@ -52,7 +52,7 @@ class Vantages:
         self._news, self._worry = asyncio.Event(), asyncio.Event()
         self._posted: Mapping[str, Told] = {}
         self._peers: Mapping[str, Peer] = {}
-        self._strangers: set[str] = set()
+        self.strangers: set[str] = set()
         self._blind_since: float | None = None
 
     async def run(self) -> None:
@@ -85,7 +85,9 @@ class Vantages:
 
     async def _post(self) -> bool:
         reports = {service: self._report(service) for service in self._drivers}
-        if not await self._said(Word(0, self._path_up(), self._keeper().candidate, reports)):
+        lived = {service: driver.live() for service, driver in self._drivers.items()}
+        moved = {service: live for service, live in lived.items() if live and live.round}
+        if not await self._said(Word(0, self._path_up(), self._keeper().candidate, reports, moved)):
             return False
         self._posted = {service: _told(report) for service, report in reports.items()}
         return True
@@ -158,12 +160,21 @@ class Vantages:
             for service, report in peer.word.reports.items():
                 if service in self._drivers:
                     self._drivers[service].post(ev.Reported(name, replace(report, at=peer.moved_at)))
+            for service, live in peer.word.moved.items():
+                self._hear_of(name, service, live)
+
+    def _hear_of(self, name: str, service: str, live: Assignment) -> None:
+        """What all agents agreed on without the store, by one that may not reach us otherwise."""
+        driver = self._drivers.get(service)
+        if driver and driver.state.policy.unanimous and name in driver.state.policy.peers:
+            sentence = f"{live.node} is live at epoch {live.named}: {name} serves it, by the store"
+            driver.post(ev.Agreed(live, sentence))
 
     def _welcome(self, name: str) -> None:
         """One whom our file lacks is told of once: the agents' lists differ."""
         listed = {peer for driver in self._drivers.values() for peer in driver.state.policy.peers}
-        if listed and name not in listed | self._strangers:
-            self._strangers.add(name)
+        if listed and name not in listed | self.strangers:
+            self.strangers.add(name)
             log.warning("%s posts what it sees, and is not among the vantages of this file: it does not count", name)
 
     def _relieved(self) -> bool:

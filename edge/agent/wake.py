@@ -14,6 +14,7 @@ from edge.config import Config, StoreKind
 from edge.dns.server import Workers
 from edge.errors import ConfigError
 from edge.failover.events import Loaded
+from edge.failover.model import Assignment
 from edge.stores.records import Clock, Records, boot_id
 from edge.stores.served import Served
 from edge.stores.sqlite import SqliteStore
@@ -53,7 +54,12 @@ def _remembered(config: Config, clock: Clock) -> tuple[SqliteStore | Served, dic
         records = Records(store, clock)
         return store, {name: records.load(name) for name in names}
     served = Served(state_dir)
-    return served, {name: Loaded(live) for name, live in served.live().items() if name in names}
+    return served, {name: _served(live, clock) for name, live in served.live().items() if name in names}
+
+
+def _served(live: Assignment, clock: Clock) -> Loaded:
+    """When the agents moved it without the store is not known any more: the hold-down may last too long."""
+    return Loaded(live, committed_at=clock.monotonic()) if live.round else Loaded(live)
 
 
 def refuse_unknown_nodes(config: Config, loaded: Mapping[str, Loaded]) -> None:

@@ -59,7 +59,7 @@ def _zone(config: Config, index: int, live: Mapping[str, Assignment], records: t
 def _record(service: Service, live: Assignment | None) -> ServiceRecord:
     if live is None:
         return ServiceRecord(service.name, service.ttl_s)
-    return ServiceRecord(service.name, service.ttl_s, answers(service)[live.node], live.node, live.epoch)
+    return ServiceRecord(service.name, service.ttl_s, answers(service)[live.node], live.node, live.epoch, live.round)
 
 
 def _records(config: Config) -> Iterator[Placed]:
@@ -114,7 +114,8 @@ def _fault(config: Config, policy: Policy, records: Sequence[Placed]) -> str:
 
 def _longest(config: Config) -> Mapping[str, Assignment]:
     """Each service on the node of which most is to be told."""
-    return {service.name: Assignment(_wordiest(service), EPOCH_MAX) for service in config.services}
+    rounds = EPOCH_MAX if config.vantage.unanimous else 0
+    return {service.name: Assignment(_wordiest(service), EPOCH_MAX, rounds) for service in config.services}
 
 
 def _wordiest(service: Service) -> str:

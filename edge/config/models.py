@@ -57,7 +57,6 @@ from edge.config.values import (
     several,
     socket_path,
     some,
-    store_loss,
     time_of_day,
     timezone_of,
 )
@@ -209,6 +208,7 @@ class Peer(Model):
 
     name: Word = Field(examples=["edge-2"])
     dns: Socket = Field(examples=["192.0.2.54:53"])
+    http: Socket | None = None  # its http.listen, where the agents ask each other (vantage.on_store_loss)
 
 
 class Forwarder(Model):
@@ -240,12 +240,19 @@ class Vantages(Model):
     agents: tuple[Word, ...] = Field((), examples=[["edge-1", "edge-2"]])
     witnesses: tuple[Word, ...] = Field((), examples=[["edge-3"]])  # those that never lead
     quorum: Count | None = None
-    # Without the store nobody leads: an answer that moved then could be one that another agent does not give.
-    on_store_loss: Annotated[OnStoreLoss, PlainValidator(store_loss)] = OnStoreLoss.HOLD
+    # Without the store nobody leads, and an answer that moved could be one that another agent does not give; with
+    # "unanimous" it moves where each and all of them agree.
+    on_store_loss: OnStoreLoss = OnStoreLoss.HOLD
+    # A file with at least 32 hex digits, the same on every agent: what they say to each other is signed with it.
+    key_file: Path | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
         return (*self.agents, *self.witnesses)
+
+    @property
+    def unanimous(self) -> bool:
+        return self.on_store_loss is OnStoreLoss.UNANIMOUS
 
     @property
     def needed(self) -> int:

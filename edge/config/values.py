@@ -104,18 +104,7 @@ class OnStoreLoss(StrEnum):
     """What the agents do while the store that they share can't be reached."""
 
     HOLD = "hold"
-
-
-def store_loss(word: object) -> OnStoreLoss:
-    """Raises ValueError with what else is thought of, and why it is not there."""
-    if word == "unanimous":
-        raise ValueError(
-            "the agents hear of each other through the store alone, so without it none can know that all agree;"
-            ' "hold" serves on and moves nothing'
-        )
-    if word != OnStoreLoss.HOLD:
-        raise ValueError('the one word here is "hold"')
-    return OnStoreLoss.HOLD
+    UNANIMOUS = "unanimous"
 
 
 # Words of the interface that this version does not have yet: refused by name, not as a typing mistake.

@@ -58,6 +58,7 @@ class ServiceSnapshot:
     all do.
 
     `assignment_age_s`: seconds since the assignment that is served was committed, as far as this boot knows.
+    `without_store`: while the store is out of reach, what stands against a move that all agents agree on.
     """
 
     state: State
@@ -65,6 +66,7 @@ class ServiceSnapshot:
     views: tuple[ViewSnapshot, ...]
     disagreement_s: float
     assignment_age_s: float | None
+    without_store: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,14 @@ class Forecast:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What one agent says to another; `mac`: that it has the key, in hex."""
+
+    text: str
+    mac: str
+
+
 class Desk(Protocol):
     """Every method may raise WorldError; RefusedError where there is no such service or operation."""
 
@@ -177,6 +187,12 @@ class Desk(Protocol):
         ...
 
     async def check(self) -> Sequence[Finding]: ...
+
+    def stances(self, asked: Signed) -> Signed:
+        """How this agent stands to a move without the store, for another agent. Raises RefusedError for anybody else's
+        question.
+        """
+        ...
 
 
 LEVELS = ("ok", "warn", "fail")

@@ -158,6 +158,10 @@ def _epoch(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
     yield (), each.state.assignment.epoch if each.state.assignment else 0
 
 
+def _round(each: ServiceSnapshot, _now: float) -> Iterator[Sample]:
+    yield (), each.state.assignment.round if each.state.assignment else 0
+
+
 def _holds(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
     state = each.state
     standing = {state.reason.slug, *(veto.slug for veto in vetoes.standing(state, now))}
@@ -213,6 +217,7 @@ def _vantage_nodes(each: ServiceSnapshot, now: float) -> Iterator[Sample]:
 _BY_SERVICE: tuple[tuple[str, str, tuple[str, ...], Callable[[ServiceSnapshot, float], Iterator[Sample]]], ...] = (
     ("edge_active_node", "1 for the node that is live.", ("node",), _active),
     ("edge_epoch", "The epoch of the assignment; 0 without one.", (), _epoch),
+    ("edge_round", "How often all agents moved the answers since that epoch, without the store.", (), _round),
     ("edge_hold", "1 for why the service holds, and for all that bars an automatic switch.", ("reason",), _holds),
     ("edge_node_health", "1 for the state in which a node is seen.", ("node", "state"), _health),
     ("edge_view_agrees", "Whether a side tells the assignment; NaN: it could not be read.", ("view",), _views),

@@ -1,4 +1,5 @@
-"""What anybody may read over HTTP, and nothing that changes anything: /metrics, /healthz, /readyz, and a page.
+"""What anybody may read over HTTP, and nothing that changes anything: /metrics, /healthz, /readyz, and a page; and
+/stances, for other agents that have the key.
 
 Healthy: the controller's loop runs. Ready: the name is answered with a committed assignment by every worker.
 """
@@ -10,10 +11,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from edge.control import status, tables
-from edge.control.contract import Desk, Snapshot
+from edge.control.contract import Desk, Signed, Snapshot
 from edge.control.metrics import Metrics
 from edge.control.tables import Block
-from edge.errors import ControlError
+from edge.errors import ControlError, RefusedError
 
 SHUTDOWN_S = 1.0
 REFRESH_S = 5  # the page costs a millisecond
@@ -45,8 +46,15 @@ def _app(desk: Desk, metrics: Metrics) -> web.Application:
     async def page(_request: web.Request) -> web.Response:
         return web.Response(text=_page(desk.snapshot()), content_type="text/html", headers=_HEADERS)
 
+    async def stances(request: web.Request) -> web.Response:
+        try:
+            told = desk.stances(Signed(request.query.get("asked", ""), request.query.get("mac", "")))
+        except RefusedError as error:
+            return web.Response(text=f"{error}\n", status=403)
+        return web.Response(text=told.text, content_type="application/json", headers={"Edge-MAC": told.mac})
+
     app = web.Application()
-    routes = {"/metrics": scraped, "/healthz": healthy, "/readyz": ready, "/": page}
+    routes = {"/metrics": scraped, "/healthz": healthy, "/readyz": ready, "/": page, "/stances": stances}
     app.add_routes([web.get(path, handler) for path, handler in routes.items()])
     return app
 

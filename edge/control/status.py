@@ -59,6 +59,7 @@ def service(snapshot: Snapshot, seen: ServiceSnapshot) -> Json:
         "owed": _operation(state, state.owed, "owed", now),
         "lease": _lease(state, now),
         "drift": _drift(state, now),
+        "without_store": seen.without_store,
         **_agreement(seen),
     }
 
@@ -68,6 +69,7 @@ def _live(seen: ServiceSnapshot) -> Json:
     return {
         "live_node": live.node if live else None,
         "epoch": live.epoch if live else 0,
+        "round": live.round if live else 0,
         "answer": list(seen.addresses.get(live.node, ())) if live else [],
         "assignment_age_s": _s(seen.assignment_age_s),
     }

@@ -62,7 +62,8 @@ def headline(seen: Json) -> str:
     if seen["live_node"] is None:
         return f"{seen['service']}: no node is live"
     answer = ", ".join(seen["answer"])
-    return f"{seen['service']}: {seen['live_node']} is live at epoch {seen['epoch']} ({answer})"
+    moved = f" round {seen['round']}, which the store has not yet" if seen["round"] else ""
+    return f"{seen['service']}: {seen['live_node']} is live at epoch {seen['epoch']}{moved} ({answer})"
 
 
 def _notes(seen: Json) -> Iterator[str]:
@@ -74,6 +75,8 @@ def _notes(seen: Json) -> Iterator[str]:
         left = "" if override["left_s"] is None else f", {span(override['left_s'])} left"
         yield f"{override['kind']} by {override['who']}: {override['sentence']}{left}"
     yield from (f"bars a switch: {each['sentence']}" for each in seen["vetoes"] if each != reason)
+    if seen["without_store"]:
+        yield f"without the store: {seen['without_store']}"
     if drift := seen["drift"]:
         held = f"; {drift['held']['sentence']}" if drift["held"] else ""
         yield f"drift for {span(drift['for_s'])}: AWS was changed by somebody else: {drift['sentence']}{held}"

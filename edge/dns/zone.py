@@ -43,13 +43,16 @@ LASTING = ("name", "nameservers", "contact", "negative_ttl_s", "ns_ttl_s", "reco
 
 @dataclass(frozen=True, slots=True)
 class ServiceRecord:
-    """`addresses` is empty, `node` and `epoch` None while the service has never had an assignment."""
+    """`addresses` is empty, `node` and `epoch` None while the service has never had an assignment. `round`: how many
+    times the agents moved it since, without the store.
+    """
 
     name: str
     ttl_s: int
     addresses: tuple[str, ...] = ()
     node: str | None = None
     epoch: int | None = None
+    round: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +341,8 @@ def _soa(zone: Zone) -> Rrset:
 def _service(service: ServiceRecord) -> tuple[Rrset, ...]:
     if not service.addresses:
         return ()
-    evidence = f"epoch={service.epoch} node={service.node}"
+    moved = f" round={service.round}" if service.round else ""
+    evidence = f"epoch={service.epoch} node={service.node}{moved}"
     told = Rrset(parse_name(f"{EPOCH_LABEL}.{service.name}"), Qtype.TXT, 0, (text_rdata(evidence),))
     return (*_addresses(parse_name(service.name), service.ttl_s, service.addresses), told)
 

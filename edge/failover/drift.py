@@ -26,7 +26,7 @@ _OTHERS = frozenset({"manual", "rejected", "hold_down", "flap_budget"})
 def read(state: State, event: SidesRead, now: float) -> State:
     """With what this reading of AWS shows. Where a side could not be read, the others do not prove that all is well."""
     live = state.assignment
-    if live is None or event.epoch != live.epoch or not _at_rest(state):
+    if live is None or live.round or event.epoch != live.epoch or not _at_rest(state):
         return replace(state, drift=None)
     astray = [side for side in event.sides if side.readable and not _agrees(side, live)]
     if astray:

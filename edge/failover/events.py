@@ -135,6 +135,14 @@ class StageEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """All agents have agreed on this assignment, or one of them says that it serves it: `sentence` says which."""
+
+    assignment: Assignment
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Promote:
     """An operator wants `node` live. `expect_epoch` None: whatever the present epoch is."""
 
@@ -200,6 +208,7 @@ Event = (
     | StoreRecovered
     | Committed
     | StageEnded
+    | Agreed
     | Promote
     | Hold
     | Release

@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from edge.failover.model import Lease, Reason, Report
+from edge.failover.model import Assignment, Lease, Reason, Report
 
 DRIFT = 0.1
 """How far two clocks may run apart. Monotonic clocks are slewed too: by up to 8.3 % by chrony (maxslewrate), by 0.05 %
@@ -155,7 +155,8 @@ class Keeper:
     `until`: the end of our lease by our own clock, as far as writes are confirmed. `unsure_since`: when the oldest was
     sent of those after it whose fate is not known. `next_at`: when the store is asked next; `doubt`: by looking, as the
     version that we know is not the one there. `fit`: our own path is up, or no other agent's is known to be.
-    `leaving`: the agent stops. Who is no `candidate` never claims. `why` is what the last turn was for.
+    `leaving`: the agent stops. Who is no `candidate` never claims, nor does anybody before `promised`
+    (edge.failover.unanimity). `why` is what the last turn was for.
     """
 
     name: str
@@ -170,6 +171,7 @@ class Keeper:
     fit: bool = True
     leaving: bool = False
     candidate: bool = True
+    promised: float = -math.inf
     why: str = "the store was not read yet"
 
     def lease(self) -> Lease:
@@ -220,8 +222,8 @@ def due(keeper: Keeper) -> Look | Write:
 def _free_at(keeper: Keeper, seen: Seen) -> float:
     record = seen.record
     if record is None or record.released or record.by == keeper.by:
-        return seen.since
-    return seen.since + record.duration_s
+        return max(seen.since, keeper.promised)
+    return max(seen.since + record.duration_s, keeper.promised)
 
 
 def _ours(keeper: Keeper, seen: Seen) -> Record:
@@ -295,6 +297,11 @@ def faced(keeper: Keeper, now: float, *, fit: bool, leaving: bool) -> Keeper:
     return _turned(replace(keeper, next_at=now), Turn.YIELDED)
 
 
+def promised(keeper: Keeper, until: float) -> Keeper:
+    """No claim is sent before that."""
+    return replace(keeper, promised=max(until, keeper.promised))
+
+
 def _term(seen: Seen) -> int:
     return seen.record.term if seen.record else 0
 
@@ -317,13 +324,14 @@ def _turned(keeper: Keeper, turn: Turn) -> Keeper:
 @dataclass(frozen=True, slots=True)
 class Word:
     """What an agent posts of itself, and the version of that (0: not posted). `reports`: what it sees, by service; of a
-    word that was read their `at` is not known.
+    word that was read their `at` is not known. `moved`: what it serves that all agents agreed on without the store.
     """
 
     version: int
     path_up: bool
     candidate: bool = True
     reports: Mapping[str, Report] = field(default_factory=dict)
+    moved: Mapping[str, Assignment] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ Rules kept here:
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from edge.errors import Fault
 from edge.failover import drift, lease, verdict, vetoes, words
@@ -51,7 +52,8 @@ SURVEY_RETRY_S = 5.0  # a fresh install waits for AWS: one read in 5 s is far be
 _DOUBLINGS = 32  # of any pause give more than a century: beyond, a float overflows (at 1024)
 _STAGE_OF = {Phase.FENCING: Stage.FENCE, Phase.MOVING: Stage.MOVE, Phase.PUBLISHING: Stage.PUBLISH}
 _ACTING = (Stage.FENCE, Stage.MOVE, Stage.PUBLISH)
-_DAMPED = (Cause.FAILURE, Cause.FOLLOW)
+_FOR_NEED = (Cause.FAILURE, Cause.FOLLOW)
+_DAMPED = (*_FOR_NEED, Cause.UNANIMOUS)
 _UNMOVED = (Cause.BOOTSTRAP, Cause.REPAIR)  # no other node became live, so no hold-down follows
 
 Effects = tuple[ev.Effect, ...]
@@ -166,8 +168,8 @@ def _taken(state: State, event: ev.Event, now: float) -> Outcome:
     match event:
         case ev.Observed() | ev.Reported() | ev.FreezeSaid() | ev.Reconfigured() | ev.StoreRecovered() | ev.Elapsed():
             return _learnt(state, event, now), None, ()
-        case ev.Loaded():
-            return _loaded(state, event, now)
+        case ev.Loaded() | ev.Agreed():
+            return _assigned(state, event, now)
         case ev.Surveyed():
             return _surveyed(state, event, now)
         case ev.SidesRead():
@@ -210,38 +212,70 @@ def _listed(state: State) -> State:
     return replace(state, reports={name: said for name, said in state.reports.items() if name in state.policy.peers})
 
 
+def _assigned(state: State, event: ev.Loaded | ev.Agreed, now: float) -> Outcome:
+    return _loaded(state, event, now) if isinstance(event, ev.Loaded) else _agreed_on(state, event, now)
+
+
 def _loaded(state: State, event: ev.Loaded, now: float) -> Outcome:
     """Who has nothing under way takes over what the store has; of two assignments the one of the higher epoch."""
     if state.phase not in (Phase.SILENT, Phase.STEADY):
         return state, None, ()
-    opened, found = event.opened, event.assignment
-    ours = state.assignment.epoch if state.assignment else 0
-    newer = found if found and found.epoch > ours else None
+    opened, found, before = event.opened, event.assignment, state.assignment
+    newer = found if found and (before is None or found.at > before.at) else None
     epochs = (opened.epoch if opened else 0, found.epoch if found else 0)
     state = replace(
         state,
-        assignment=newer or state.assignment,
+        assignment=newer or before,
+        left=_left_unfenced(state.left, found, newer or before),
         floor=max(*epochs, event.newest, state.floor),
         override=event.override,
         conflict=None if max(*epochs, event.newest) >= state.floor else state.conflict,
-        committed_at=event.committed_at,
-        automatic_at=event.automatic_at,
+        **_damping(state, event, newer or before),
         drift_at=event.drift_at,
         survey_at=math.inf if newer or state.assignment else state.survey_at,
     )
     if state.assignment is None and state.survey is Survey.IDLE:
         state = replace(state, survey=Survey.PENDING, survey_at=now)
-    serve: Effects = (ev.Serve(newer), *_followed(newer, ours)) if newer else ()
+    serve: Effects = (ev.Serve(newer), *_followed(newer, before, _by_store(newer))) if newer else ()
     if not state.lease.held:
         return state, Trigger.LOADED, serve
     state, trigger, more = _resumed(state, event, now)
     return state, trigger, (*serve, *more)
 
 
-def _followed(newer: Assignment, ours: int) -> Effects:
+def _left_unfenced(left: tuple[str, ...], found: Assignment | None, live: Assignment | None) -> tuple[str, ...]:
+    """Of a move without the store, what the store says is live comes first."""
+    if live is None or not live.round:
+        return ()
+    if found is None or found.epoch != live.epoch:
+        return left
+    return (found.node, *(node for node in left if node != found.node))
+
+
+def _damping(state: State, event: ev.Loaded, live: Assignment | None) -> dict[str, Any]:
+    """When the switches were, that damp the next one. Of a move without the store, the store has nothing yet."""
+    if live is None or not live.round:
+        return {"committed_at": event.committed_at, "automatic_at": event.automatic_at}
+    both = tuple(sorted({*state.automatic_at, *event.automatic_at}))
+    return {"committed_at": max(state.committed_at, event.committed_at), "automatic_at": both}
+
+
+def _by_store(newer: Assignment) -> str:
+    return f"{newer.node} is live at epoch {newer.named}: the store says so, another agent switched"
+
+
+def _followed(newer: Assignment, before: Assignment | None, sentence: str) -> Effects:
     """Told where another agent switched; what was there at the start is no news."""
-    sentence = f"{newer.node} is live at epoch {newer.epoch}: the store says so, another agent switched"
-    return (ev.Tell("followed", sentence, newer.epoch),) if ours else ()
+    if before is None:
+        return ()
+    if newer.round:
+        return (ev.Tell("unanimous", sentence),)
+    if not before.round:
+        return (ev.Tell("followed", sentence, newer.epoch),)
+    kept = newer.node == before.node
+    how = "is in the store now" if kept else "ends: the store had moved on"
+    ended = f"{sentence}; what all agents agreed on without it, {before.node} at epoch {before.named}, {how}"
+    return (ev.Tell("reconciled" if kept else "outvoted", ended, newer.epoch),)
 
 
 def _resumed(state: State, event: ev.Loaded, now: float) -> Outcome:
@@ -250,12 +284,48 @@ def _resumed(state: State, event: ev.Loaded, now: float) -> Outcome:
     opened = event.opened if event.opened and event.opened.epoch > live else None
     unsettled = event.unsettled if event.unsettled and event.unsettled.epoch == live else None
     owed = Flight(unsettled, now, debts=_ACTING) if unsettled else None
+    if moved := _unreconciled(state, now):
+        begun = Flight(opened, now) if opened and event.begun else owed
+        return _reconciled(replace(state, flight=begun), moved, now)
     if opened and event.begun:
         return replace(state, flight=Flight(opened, now), owed=owed), Trigger.RESUMED, ()
     effects: Effects = _untouched(opened.epoch) if opened else ()
     if owed:
         return replace(state, flight=owed), Trigger.UNSETTLED, effects
     return state, Trigger.LOADED, effects
+
+
+def _unreconciled(state: State, now: float) -> Assignment | None:
+    """What the answers moved to without the store, if it may be written to it now."""
+    moved = state.assignment if state.assignment and state.assignment.round else None
+    return None if state.conflict or vetoes.barred(state, now) else moved
+
+
+def _reconciled(state: State, live: Assignment, now: float) -> Outcome:
+    """The leader's first act: what is served is the next epoch. What the last leader had begun stays owed."""
+    sentence = f"all agents agreed on it while the store was out of reach, at epoch {live.named}"
+    state, effects = _opened(state, live.node, Cause.UNANIMOUS, now, who=SELF, sentence=sentence)
+    return state, Trigger.RECONCILED, effects
+
+
+def _agreed_on(state: State, event: ev.Agreed, now: float) -> Outcome:
+    """Whoever it is that says so: an assignment is served where it is newer than ours, and nothing is under way."""
+    found, before = event.assignment, state.assignment
+    newer = before is None or found.at > before.at
+    at_rest = state.phase in (Phase.SILENT, Phase.STEADY, Phase.VERIFYING)
+    if not (newer and at_rest) or found.node not in state.policy.nodes:
+        return state, None, ()
+    moved = replace(
+        state,
+        assignment=found,
+        left=(*state.left, before.node) if before and found.round else (),
+        floor=max(state.floor, found.epoch),
+        committed_at=now,
+        automatic_at=(*state.automatic_at, now),
+        survey_at=math.inf,
+    )
+    trigger = None if state.phase is Phase.VERIFYING else Trigger.AGREED
+    return moved, trigger, (ev.Serve(found), *_followed(found, before, event.sentence))
 
 
 def _untouched(epoch: int) -> Effects:
@@ -349,6 +419,7 @@ def _committed(state: State, now: float) -> Outcome:
     state = replace(
         _marked(state, "publish", now),
         assignment=assignment,
+        left=(),
         owed=None,
         conflict=None,
         store_trouble=None,
@@ -569,6 +640,8 @@ def _considered(state: State, now: float) -> Outcome:
         asked = state.need and state.policy.mode is Mode.CONFIRM
         over = not asked or vetoes.first(state, now) is not None
         return state, Trigger.WITHDRAWN if over else None, ()
+    if state.phase in (Phase.STEADY, Phase.VERIFYING) and (moved := _unreconciled(state, now)):
+        return _reconciled(state, moved, now)
     if state.need and vetoes.first(state, now) is None and _may_open(state):
         return _needed(state, state.need.target or "", now)
     due = state.flight is not None and state.flight.retry_at <= now
@@ -613,10 +686,10 @@ def _first_active(state: State, now: float) -> str | None:
 
 def _opened(state: State, node: str, cause: Cause, now: float, *, who: str, sentence: str) -> Moved:
     """A flight for the next epoch; the transition into OPENING writes it."""
-    origin = state.assignment.node if state.assignment else None
+    origin = next(iter(state.left), state.assignment.node if state.assignment else None)
     stop, state = _parked(state)
     epoch = state.floor + 1
-    need = state.need if cause in _DAMPED else None
+    need = state.need if cause in _FOR_NEED else None
     began = min(_last_good(state, origin, need.since), need.since) if need else now
     marks = {"detect": need.since} if need else {}
     intent = Intent(epoch, node, origin, cause, who, sentence, _outgoing(state, node))
@@ -627,7 +700,7 @@ def _opened(state: State, node: str, cause: Cause, now: float, *, who: str, sent
 def _outgoing(state: State, node: str) -> tuple[str, ...]:
     live = (state.assignment.node,) if state.assignment else ()
     reached = (state.owed.intent.node, *state.owed.intent.outgoing) if state.owed else ()
-    return tuple(sorted({*live, *reached} - {node}))
+    return tuple(sorted({*live, *state.left, *reached} - {node}))
 
 
 def _last_good(state: State, node: str | None, default: float) -> float:
@@ -668,6 +741,6 @@ def _standing(state: State, live: Assignment, now: float) -> Reason:
     if flight and flight.trouble:
         return Reason(
             "aws",
-            f"{live.node} is live at epoch {live.epoch}, and AWS does not agree yet: {flight.trouble.sentence}",
+            f"{live.node} is live at epoch {live.named}, and AWS does not agree yet: {flight.trouble.sentence}",
         )
-    return Reason("steady", f"{live.node} is live at epoch {live.epoch}: {opinion.sentence}")
+    return Reason("steady", f"{live.node} is live at epoch {live.named}: {opinion.sentence}")

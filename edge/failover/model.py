@@ -88,6 +88,7 @@ class Cause(Enum):
     OPERATOR = "operator"
     REPAIR = "repair"
     ADOPT = "adopt"
+    UNANIMOUS = "unanimous"  # what all agents agreed on without the store is committed
 
 
 ANSWERS = frozenset({Cause.REPAIR, Cause.ADOPT})
@@ -124,10 +125,25 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The committed truth: `node` serves the service since `epoch`."""
+    """The committed truth: `node` serves the service since `epoch`.
+
+    `round`: how many times the answers have moved since then by the word of all agents, while the store was out of
+    reach; 0: as it was committed.
+    """
 
     node: str
     epoch: int
+    round: int = 0
+
+    @property
+    def at(self) -> tuple[int, int]:
+        """Of two assignments the one that is higher in this is the newer one."""
+        return self.epoch, self.round
+
+    @property
+    def named(self) -> str:
+        """For people."""
+        return f"{self.epoch} round {self.round}" if self.round else str(self.epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +250,7 @@ class Policy:
     peers: tuple[str, ...] = ()
     quorum: int = 1
     listed: Listed = Listed()
+    unanimous: bool = False  # whether answers may move without the store, where all agents agree
     report_s: float = 15.0  # for so long a peer's report counts, from when we first read it
     lease_margin_s: float = 0.0
     retry_first_s: float = 0.5
@@ -333,8 +350,9 @@ class State:
     """All that the machine of one service knows.
 
     `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one that it took over from,
-    where that had begun and AWS does not agree with it yet. `automatic_at` are the commits of automatic switches in the
-    last hour, `drift_at` those of answers to a drift.
+    where that had begun and AWS does not agree with it yet. `left`: the nodes that the answers moved away from without
+    the store, so that none was fenced; the committed one first. `automatic_at` are the commits of automatic switches in
+    the last hour, `drift_at` those of answers to a drift.
     """
 
     policy: Policy
@@ -345,6 +363,7 @@ class State:
     floor: int = 0
     flight: Flight | None = None
     owed: Flight | None = None
+    left: tuple[str, ...] = ()
     need: Need | None = None
     override: Override | None = None
     window: str | None = None

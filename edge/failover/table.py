@@ -32,6 +32,8 @@ class Trigger(Enum):
     LOST = "lost"
     REPAIRED = "repaired"
     ADOPTED = "adopted"
+    AGREED = "agreed"
+    RECONCILED = "reconciled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ TABLE: tuple[Row, ...] = (
         "AWS points to a node, or to none and one is up: the first assignment",
     ),
     Row(_P.SILENT, _T.PROMOTED, _P.OPENING, "an operator names the first node"),
+    Row(_P.SILENT, _T.AGREED, _P.STEADY, "another agent tells what it serves"),
+    Row(_P.STEADY, _T.AGREED, _P.STEADY, "all agents have agreed to move the answer, or one tells of what is newer"),
     Row(_P.STEADY, _T.LOADED, _P.STEADY, "a shared store was read again: what another agent committed is served"),
     Row(_P.STEADY, _T.RESUMED, _P.FENCING, "the lease is ours now, and a switch of the last leader had begun"),
     Row(_P.STEADY, _T.UNSETTLED, _P.VERIFYING, "the lease is ours now, and AWS was not yet seen to agree"),
@@ -64,6 +68,7 @@ TABLE: tuple[Row, ...] = (
     Row(_P.STEADY, _T.PROMOTED, _P.OPENING, "an operator promotes"),
     Row(_P.STEADY, _T.REPAIRED, _P.OPENING, "AWS was changed by somebody else, drift is repair: asserted anew"),
     Row(_P.STEADY, _T.ADOPTED, _P.OPENING, "AWS was changed to another node that serves, drift is adopt: followed"),
+    Row(_P.STEADY, _T.RECONCILED, _P.OPENING, "the store is back: what all agents agreed on is the next epoch"),
     Row(_P.PROPOSED, _T.PROMOTED, _P.OPENING, "a person approves, or promotes"),
     Row(_P.PROPOSED, _T.WITHDRAWN, _P.STEADY, "rejected, or the need is over, or a veto came up"),
     Row(_P.OPENING, _T.STORED, _P.FENCING, "the intent is in the journal"),
@@ -101,6 +106,7 @@ TABLE: tuple[Row, ...] = (
     Row(_P.VERIFYING, _T.PROPOSED, _P.PROPOSED, "as needed, in mode confirm"),
     Row(_P.VERIFYING, _T.REPAIRED, _P.OPENING, "as in STEADY: what was changed meanwhile would never agree"),
     Row(_P.VERIFYING, _T.ADOPTED, _P.OPENING, "as in STEADY"),
+    Row(_P.VERIFYING, _T.RECONCILED, _P.OPENING, "as in STEADY"),
     Row(_P.VERIFYING, _T.PROMOTED, _P.OPENING, "an operator promotes"),
     Row(_P.VERIFYING, _T.ABANDONED, _P.STEADY, "AWS carries a newer epoch"),
     Row(_P.VERIFYING, _T.LOST, _P.STEADY, "the lease is lost"),

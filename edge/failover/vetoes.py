@@ -154,6 +154,15 @@ VETOES: tuple[Callable[[State, float], Reason | None], ...] = (
 )
 
 
+_RIGHT = (_lease, _store)
+"""Those about our own right to act."""
+
+
+def beside_the_store(state: State, now: float) -> Reason | None:
+    """The first veto against a move that needs neither lease nor store."""
+    return next((r for veto in VETOES if veto not in _RIGHT and (r := veto(state, now))), None)
+
+
 def deadlines(state: State) -> tuple[float, ...]:
     """When each veto or verdict could change by time alone."""
     policy = state.policy

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from edge.failover.lease import Record, Word, Write
-from edge.failover.model import Listed, Opinion, Report, Sight
+from edge.failover.model import Assignment, Listed, Opinion, Report, Sight
 from edge.stores.contract import Item, Store, Value, understood
 
 LEADER = "lease/leader"
@@ -53,7 +53,8 @@ class Leases:
             item = self._store.read(key)
             said = item.version if item else 0
         sees = {service: _posted(report) for service, report in word.reports.items()}
-        value = {"path_up": word.path_up, "candidate": word.candidate, "sees": sees}
+        moved = {"moved": {service: asdict(live) for service, live in word.moved.items()}} if word.moved else {}
+        value = {"path_up": word.path_up, "candidate": word.candidate, "sees": sees, **moved}
         self._said = self._store.compare_and_set(key, value, said).version
 
     def heard(self) -> Mapping[str, Word]:
@@ -83,7 +84,15 @@ def _word(item: Item) -> Word:
         reports = {service: _report(posted) for service, posted in value.get("sees", {}).items()}
     except (AttributeError, KeyError, TypeError, ValueError):
         reports = {}
-    return Word(item.version, value.get("path_up") is True, value.get("candidate") is not False, reports)
+    candidate = value.get("candidate") is not False
+    return Word(item.version, value.get("path_up") is True, candidate, reports, _moved(value))
+
+
+def _moved(value: Value) -> Mapping[str, Assignment]:
+    try:
+        return {service: Assignment(**live) for service, live in value.get("moved", {}).items()}
+    except (AttributeError, TypeError):
+        return {}
 
 
 def _report(posted: Value) -> Report:

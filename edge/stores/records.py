@@ -32,7 +32,7 @@ _KEPT = "what the store has"
 _MOST = 10_000
 _MET = 1000  # moments of other machines that are remembered: so many switches ago, nothing is damped any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_DAMPING = {"automatic": (Cause.FAILURE, Cause.FOLLOW), "answered": ANSWERS}  # what each budget counts
+_DAMPING = {"automatic": (Cause.FAILURE, Cause.FOLLOW, Cause.UNANIMOUS), "answered": ANSWERS}  # what each budget counts
 
 
 @dataclass(frozen=True, slots=True)

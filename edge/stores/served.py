@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -40,9 +41,9 @@ class Served:
 
     def _load(self) -> None:
         if not self.path.exists():
-            self._write(uuid4().hex, {})
+            self._write(uuid4().hex, {}, {})
             return
-        self._word, self._live = _understood(self.path, json.loads(self.path.read_text()))
+        self._word, self._live, self._moved = _understood(self.path, json.loads(self.path.read_text()))
 
     @property
     def identity(self) -> str:
@@ -51,26 +52,33 @@ class Served:
         return f"{self._word}/{lock.st_dev:x}.{lock.st_ino:x}"
 
     def live(self) -> Mapping[str, Assignment]:
-        return self._live
+        return {**self._live, **self._moved}
 
     def keep(self, service: str, assignment: Assignment) -> None:
+        """What the agents moved without the store stands apart: for an older version it was never committed."""
+        live, moved = self._live, {name: each for name, each in self._moved.items() if name != service}
         with _told(self.path):
-            self._write(self._word, {**self._live, service: assignment})
+            if assignment.round:
+                self._write(self._word, live, {**moved, service: assignment})
+            else:
+                self._write(self._word, {**live, service: assignment}, moved)
 
     def close(self) -> None:
         os.close(self._lock_fd)
 
-    def _write(self, word: str, live: Mapping[str, Assignment]) -> None:
+    def _write(self, word: str, live: Mapping[str, Assignment], moved: Mapping[str, Assignment]) -> None:
         services = {service: {"node": each.node, "epoch": each.epoch} for service, each in live.items()}
-        _replace(self.path, json.dumps({"schema": SCHEMA, "identity": word, "services": services}, indent=1))
-        self._word, self._live = word, live
+        apart = {"moved": {service: asdict(each) for service, each in moved.items()}} if moved else {}
+        _replace(self.path, json.dumps({"schema": SCHEMA, "identity": word, "services": services, **apart}, indent=1))
+        self._word, self._live, self._moved = word, live, moved
 
 
-def _understood(path: Path, found: Any) -> tuple[str, Mapping[str, Assignment]]:
+def _understood(path: Path, found: Any) -> tuple[str, Mapping[str, Assignment], Mapping[str, Assignment]]:
     if found["schema"] != SCHEMA:
         raise StoreSchemaError(f"{path} has schema {found['schema']}, this version knows {SCHEMA}: {_ADVICE}")
     live = {service: Assignment(str(each["node"]), int(each["epoch"])) for service, each in found["services"].items()}
-    return str(found["identity"]), live
+    moved = {service: Assignment(**each) for service, each in found.get("moved", {}).items()}
+    return str(found["identity"]), live, moved
 
 
 _ADVICE = "move it away (the agent then answers once it has read the shared store)"

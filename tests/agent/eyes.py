@@ -22,13 +22,22 @@ class Eyes:
     """`agents` may lead and `witnesses` not; they are not started yet, and all see both nodes serve."""
 
     def __init__(
-        self, home: Path, aws: Emulator, agents: Sequence[str], witnesses: Sequence[str] = (), quorum: int | None = None
+        self,
+        home: Path,
+        aws: Emulator,
+        agents: Sequence[str],
+        witnesses: Sequence[str] = (),
+        quorum: int | None = None,
+        *,
+        switches: str = BOTH,
+        more: str = "",
     ) -> None:
         calls, table = asking(aws.endpoint_url), f"edge-{uuid4().hex}"
         create(calls, table)
         listed = f"\n[vantage]\nagents = {[*agents]}\nwitnesses = {[*witnesses]}\n"
         listed += f"quorum = {quorum}\n" if quorum else ""
-        self._parts = BOTH + SHARED.format(table=table, lease_s=LEASE_S, renew_s=RENEW_S) + listed
+        listed += more
+        self._parts = switches + SHARED.format(table=table, lease_s=LEASE_S, renew_s=RENEW_S) + listed
         self._dark = ExitStack()
         (home / agents[0]).mkdir()
         first = Site(home / agents[0], aws, self._parts, read_timeout="1s")

@@ -1,7 +1,8 @@
 """What no machine may ever do, whatever it hears. Every step of every test in this folder is held against these laws.
 
 1.  epochs grow        an intent's epoch is above every epoch that was seen before; the floor never sinks
-2.  served = committed only an assignment that the store had, or said to have taken, is served, and epochs never go back
+2.  served = committed only an assignment that the store had, or said to have taken, or that all agents agreed on, is
+                       served, and neither epochs nor their rounds go back
 3.  intent first       no stage runs before the store has its epoch's intent
 4.  in order           no move before a required fence succeeded in its epoch, no commit before all had a turn
 5.  one at a time      at most one stage runs, and at most one write is waited for
@@ -18,7 +19,7 @@
 
 from edge.failover import events as ev
 from edge.failover import lease
-from edge.failover.model import ANSWERS, IN_FLIGHT, Cause, Mode, Phase, Stage, State
+from edge.failover.model import ANSWERS, IN_FLIGHT, Assignment, Cause, Mode, Phase, Stage, State
 from edge.failover.vetoes import HOLDS
 
 _WORDS = (ev.Promote, ev.Hold, ev.Release, ev.Approve, ev.Reject)
@@ -28,7 +29,7 @@ _SLUGS = {*HOLDS, "steady", "switching", "proposed"}
 class Laws:
     def __init__(self) -> None:
         self._seen = 0
-        self._servable: set[tuple[str, int]] = set()
+        self._servable: set[Assignment] = set()
         self._recorded: set[int] = set()
         self._turns: dict[int, set[Stage]] = {}
         self._fenced: set[int] = set()
@@ -53,7 +54,9 @@ class Laws:
             case ev.Committed(epoch):
                 self._written(ev.Commit, epoch)
                 if before.phase is Phase.COMMITTING and before.flight and before.flight.intent.epoch == epoch:
-                    self._servable.add((before.flight.intent.node, epoch))
+                    self._servable.add(Assignment(before.flight.intent.node, epoch))
+            case ev.Agreed(assignment):
+                self._servable.add(assignment)
             case ev.StoreFailed(_, epoch) if self._writing and epoch == self._writing[1]:
                 self._writing = None
             case ev.Conflicted(epoch) if self._writing and epoch >= self._writing[1]:
@@ -63,7 +66,7 @@ class Laws:
 
     def _loaded(self, event: ev.Loaded) -> None:
         if event.assignment:
-            self._servable.add((event.assignment.node, event.assignment.epoch))
+            self._servable.add(event.assignment)
         if event.opened and event.begun:
             self._recorded.add(event.opened.epoch)
         if event.unsettled:
@@ -101,7 +104,7 @@ class Laws:
             case ev.StopStage(epoch):
                 self._running = None if self._running and self._running[0] == epoch else self._running
             case ev.Serve(assignment):
-                assert (assignment.node, assignment.epoch) in self._servable, "served = committed"
+                assert assignment in self._servable, "served = committed"
             case ev.Tell():
                 assert all(took >= 0 for took in (effect.marks_s or {}).values()), "time runs forward"
 
@@ -145,7 +148,7 @@ class Laws:
         self._seen = max(self._seen, after.floor)
         if before.assignment:
             assert after.assignment, "never without"
-            assert after.assignment.epoch >= before.assignment.epoch, "served = committed"
+            assert after.assignment.at >= before.assignment.at, "served = committed"
         replies = sum(isinstance(effect, ev.Reply) for effect in decision.effects)
         assert replies == isinstance(event, _WORDS), "one reply"
         assert decision.deadline is None or decision.deadline > now, "future deadlines"

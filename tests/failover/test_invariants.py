@@ -166,6 +166,8 @@ class Chaos:
             lambda: ev.Reported("edge-2", self._report()),
             lambda: ev.Loaded(Assignment("b", choice([3, 99]))),
             self._led,
+            self._agreed,
+            self._agreed,
             lambda: ev.Surveyed(choice(["a", None]), self.random.randrange(40), "late"),
             ev.Elapsed,
         ]
@@ -186,6 +188,13 @@ class Chaos:
         unsettled = self._intent(settled.epoch, settled.node) if settled else None
         left = ev.Loaded(settled, choice([opened, None]), choice([True, False]), choice([unsettled, None]))
         return ev.LeaseSaid(Lease(True, self.world.now + 10.0, "edge-1"), left)
+
+    def _agreed(self) -> ev.Event:
+        """All agents moved the answers meanwhile, or another one tells of what it has read."""
+        live, choice = self.world.state.assignment or Assignment("a", 1), self.random.choice
+        later = Assignment(choice("abz"), live.epoch, live.round + 1)
+        newer = Assignment(choice("ab"), self.world.state.floor + 1)
+        return ev.Agreed(choice([later, later, later, newer, Assignment("a", 1)]), "all agents say so")
 
     def _report(self) -> Report:
         opinions = {node: Opinion(self.random.choice(list(Sight)), "edge-2 says so") for node in "ab"}

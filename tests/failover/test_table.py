@@ -16,6 +16,7 @@ from tests.failover.world import POLICY, Shown, World
 LOST = ev.LeaseSaid(Lease(held=False, until=0.0, holder="edge-2"))
 HOLD = replace(POLICY, on_outage=OnOutage.HOLD)
 CONFIRM = replace(POLICY, mode=Mode.CONFIRM, hold_down_s=0.0)
+SEVEN = Intent(7, "a", "b", Cause.OPERATOR, "kim", "test")
 EIGHT = Intent(8, "b", "a", Cause.OPERATOR, "kim", "test")
 STAGES = {
     "fencing": (Stage.FENCE, POLICY),
@@ -108,7 +109,23 @@ def led(loaded: ev.Loaded) -> World:
     return world
 
 
+def unsettled() -> World:
+    world = World()
+    world.stages[Stage.FENCE] = Fault.UNREACHABLE
+    world.hears(ev.Loaded(Assignment("a", 7), unsettled=SEVEN))
+    return world
+
+
+def agreed(world: World) -> World:
+    world.hears(ev.Agreed(Assignment("b", 7, 1), "all agents agree"))
+    return world
+
+
 STORIES: dict[str, Story] = {
+    "silent agreed": lambda: agreed(World(held=False)),
+    "steady agreed": lambda: agreed(World(held=False).started()),
+    "steady reconciled": lambda: agreed(World().started()),
+    "verifying reconciled": lambda: agreed(unsettled()),
     "silent loaded": lambda: World().started("a"),
     "silent resumed": lambda: World().hears(ev.Loaded(Assignment("a", 7), opened=EIGHT, begun=True)),
     "silent unsettled": lambda: World().hears(ev.Loaded(Assignment("b", 8), unsettled=EIGHT)),

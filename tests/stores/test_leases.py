@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import StoreConflictError, StoreSchemaError
 from edge.failover.lease import Record, Word, Write
-from edge.failover.model import Listed, Opinion, Report, Sight
+from edge.failover.model import Assignment, Listed, Opinion, Report, Sight
 from edge.stores.contract import Store
 from edge.stores.leases import LEADER, Leases
 
@@ -70,6 +70,14 @@ def test_each_agents_word_is_heard_by_all(store: Store) -> None:
     two.say("edge-2", Word(0, path_up=False, candidate=False, reports={"files": SEEN}))
     heard = replace(SEEN, at=-math.inf)
     assert one.heard() == {"edge-1": Word(1, path_up=True), "edge-2": Word(2, False, False, {"files": heard})}
+
+
+def test_what_was_agreed_on_without_the_store_is_in_an_agents_word(store: Store) -> None:
+    moved = {"files": Assignment("b", 7, 1)}
+    Leases(store).say("edge-1", Word(0, path_up=True, moved=moved))
+    assert Leases(store).heard() == {"edge-1": Word(1, path_up=True, moved=moved)}
+    store.compare_and_set("agent/edge-1", {"path_up": True, "moved": {"files": {"nodes": "b"}}}, 1)
+    assert Leases(store).heard() == {"edge-1": Word(2, path_up=True)}
 
 
 def test_a_word_goes_on_from_the_version_that_is_there(store: Store) -> None:

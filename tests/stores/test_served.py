@@ -108,3 +108,17 @@ def test_a_disk_that_is_full_is_an_error_and_the_old_file_stays(tmp_path: Path) 
         served.keep(FILES, Assignment("a", 15))
     with closing(Served(tmp_path)) as again:
         assert again.live() == {FILES: Assignment("a", 15)}
+
+
+def test_what_was_agreed_on_without_the_store_stands_apart(tmp_path: Path) -> None:
+    """An older version, which knows nothing of it, answers what was committed."""
+    with closing(Served(tmp_path)) as served:
+        served.keep(FILES, Assignment("a", 13))
+        served.keep(FILES, Assignment("b", 13, 1))
+        served.keep(HOME, Assignment("a", 2))
+    with closing(Served(tmp_path)) as again:
+        assert again.live() == {FILES: Assignment("b", 13, 1), HOME: Assignment("a", 2)}
+        assert json.loads(again.path.read_text())["services"][FILES] == {"node": "a", "epoch": 13}
+        again.keep(FILES, Assignment("b", 14))
+        assert "moved" not in json.loads(again.path.read_text())
+        assert again.live()[FILES] == Assignment("b", 14)

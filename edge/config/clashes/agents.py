@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from edge.config.clashes.clash import Check, Clash, Loc
 from edge.config.models import Config
-from edge.config.values import Role, StoreKind
+from edge.config.values import Answer, Role, StoreKind
 from edge.durations import duration_text
 from edge.failover.lease import DRIFT, Timing
+from edge.failover.model import OnOutage
 
 
 def _store_reachable(config: Config) -> Iterator[Clash]:
@@ -84,6 +86,52 @@ def _quorum_can_be_reached(config: Config) -> Iterator[Clash]:
         yield Clash((("vantage", "quorum"), ("vantage",)), text)
 
 
+def _unanimity_can_be_known(config: Config) -> Iterator[Clash]:
+    """Each agent asks all the others, and can tell that it is they who answer."""
+    vantage, key = config.vantage, ("vantage", "on_store_loss")
+    if not vantage.unanimous:
+        return
+    if len(vantage.names) < 2:
+        yield Clash((key, ("vantage",)), f'"unanimous" is for several agents, and {len(vantage.names)} is listed')
+    if vantage.key_file is None:
+        text = (
+            'missing: with on_store_loss = "unanimous" the agents sign what they say; `openssl rand -hex 32` makes one'
+        )
+        yield Clash((("vantage", "key_file"), key), text)
+    reached = {peer.name for peer in config.peers if peer.http}
+    for name in vantage.names:
+        if name not in {config.agent.name, *reached}:
+            text = f'"unanimous" asks every agent, and no [[peer]] "{name}" has `http`, that agent\'s http.listen'
+            yield Clash((key, ("peer",), ("vantage",)), text)
+    if reached and ip_address(config.http.listen.address).is_loopback and not _on_this_host(config):
+        text = (
+            f'"{config.http.listen}" is this host\'s own: with on_store_loss = "unanimous" the other agents ask there'
+        )
+        yield Clash((("http", "listen"), key, ("peer",)), text)
+
+
+def _on_this_host(config: Config) -> bool:
+    return all(ip_address(peer.http.address).is_loopback for peer in config.peers if peer.http)
+
+
+def _unanimity_moves_the_answer_alone(config: Config) -> Iterator[Clash]:
+    """AWS takes nothing then: no fence, and no address that moves."""
+    for i, service in enumerate(config.services if config.vantage.unanimous else ()):
+        for key, wrong in (
+            (
+                ("fence", "required"),
+                "true, and no fence can be had then" if service.fence.required else "",
+            ),
+            (("on_aws_outage",), '"hold"' if service.on_aws_outage is OnOutage.HOLD else ""),
+            (("answer",), '"secondary" is an address that AWS moves' if service.answer is Answer.SECONDARY else ""),
+        ):
+            if wrong:
+                where = ("service", i, *key)
+                what = f"service[{i}].{'.'.join(key)}"
+                text = f'"unanimous" moves the answer while AWS is out of reach, and {what} forbids it: {wrong}'
+                yield Clash((("vantage", "on_store_loss"), where), text)
+
+
 CHECKS: tuple[Check, ...] = (
     _store_reachable,
     _lease_can_work,
@@ -92,4 +140,6 @@ CHECKS: tuple[Check, ...] = (
     _somebody_may_lead,
     _role_is_as_listed,
     _quorum_can_be_reached,
+    _unanimity_can_be_known,
+    _unanimity_moves_the_answer_alone,
 )
