@@ -7,7 +7,7 @@ asked: what is wrong with the world first, then what people said, then our own d
 from collections.abc import Callable
 
 from edge.failover import lease, verdict
-from edge.failover.model import Authority, Mode, Need, Opinion, Reason, Sight, State
+from edge.failover.model import Authority, Mode, Need, Opinion, Phase, Reason, Sight, State, Track
 
 HOUR_S = 3600.0
 
@@ -79,9 +79,22 @@ def standing(state: State, now: float) -> tuple[Reason, ...]:
 
 
 def _no_target(state: State, _now: float) -> Reason | None:
-    if state.need is None or state.need.target:
+    need = state.need
+    if need is None:
         return None
-    return Reason("no_target", f"{state.need.sentence}; no other node is up")
+    if need.target is None:
+        return Reason("no_target", f"{need.sentence}; no other node is up")
+    if state.phase is not Phase.PROPOSED and _faltering(state, need.target):
+        return Reason("no_target", f"{need.sentence}; {need.target} has just failed a probe too")
+    return None
+
+
+def _faltering(state: State, node: str) -> bool:
+    """What ends one node may be ending the other one: it serves by what we counted so far, and not by the newest probe.
+    A proposal stays, as a person looks at it.
+    """
+    track = state.tracks.get(node, Track())
+    return track.health is Sight.ACTIVE and track.seen in (Sight.DOWN, Sight.STANDBY)
 
 
 def _split_brain(state: State, now: float) -> Reason | None:

@@ -171,6 +171,40 @@ def test_12_no_node_is_up_and_the_path_is_fine() -> None:
     held(world.passes(600), "no_target")
 
 
+@pytest.mark.parametrize("phase", range(10))
+@pytest.mark.parametrize("shown", [Shown.SILENT, Shown.REFUSED, Shown.HUNG, Shown.STANDBY])
+def test_12_what_ends_both_nodes_at_one_moment_moves_nothing(shown: Shown, phase: int) -> None:
+    """Whichever is noticed first: a node that has just failed a probe too is no target."""
+    world = World().started(warm_s=100 + phase / 10)
+    world.sees.update(a=shown, b=shown)
+    world.passes(60)
+    assert world.state.assignment == Assignment("a", 7)
+    assert not world.all(ev.WriteIntent)
+
+
+def test_12_a_target_that_has_just_lost_a_probe_is_one_again_with_the_next() -> None:
+    world = World().started()
+    world.sees["a"] = Shown.REFUSED
+    world.passes(1.2)
+    world.sees["b"] = Shown.SILENT
+    held(world.passes(1.0), "no_target")
+    assert world.state.reason.sentence.endswith("; b has just failed a probe too")
+    world.sees["b"] = Shown.ACTIVE
+    assert world.passes(1.0).live == "b"
+
+
+def test_12_a_proposal_stays_while_its_target_loses_a_probe() -> None:
+    world = World(replace(POLICY, mode=Mode.CONFIRM)).started()
+    world.sees["a"] = Shown.REFUSED
+    world.passes(SWITCHED_S)
+    world.sees["b"] = Shown.SILENT
+    world.passes(1.5)
+    world.sees["b"] = Shown.ACTIVE
+    world.passes(5.0)
+    assert world.state.phase is Phase.PROPOSED
+    assert len(world.told("proposed")) == 1
+
+
 def test_13_the_standbys_copy_is_stale() -> None:
     world = World().started()
     world.sees["b"] = Shown.STANDBY

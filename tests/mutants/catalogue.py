@@ -267,6 +267,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "failover/test_catalogue.py::test_03_a_standby_is_no_target",
     ),
     Mutant(
+        "a node that has just failed a probe as well is a target",
+        VETOES,
+        "track.seen in (Sight.DOWN, Sight.STANDBY)",
+        "track.seen is track.health",
+        "failover/test_catalogue.py::test_12_what_ends_both_nodes_at_one_moment_moves_nothing",
+    ),
+    Mutant(
         "two nodes that claim the data are no veto",
         VETOES,
         "if state.policy.authority is Authority.AGENT or len(actives(state, now)) < 2:",
