@@ -167,6 +167,8 @@ class Sharing:
 
     def _set(self, keeper: Keeper) -> None:
         before, self._keeper = self._keeper, keeper
+        if keeper is before:
+            return
         if keeper.standing is not before.standing:
             log.info("the lease: %s: %s", keeper.standing.value, keeper.why)
         if keeper.lease() != before.lease():
@@ -264,8 +266,10 @@ class Sharing:
         self._vantages.saw(service)
 
     def _face(self, *, fit: bool = True, leaving: bool = False) -> None:
-        self._set(lease.faced(self._keeper, self._now(), fit=fit, leaving=leaving))
-        self._moved.set()
+        before = self._keeper
+        self._set(lease.faced(before, self._now(), fit=fit, leaving=leaving))
+        if self._keeper != before:
+            self._moved.set()
 
     # --- trouble ----------------------------------------------------------------------------------------------------
 

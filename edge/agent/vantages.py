@@ -11,7 +11,6 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from contextlib import suppress
 from dataclasses import replace
 
 from edge.agent.driver import Driver
@@ -106,8 +105,8 @@ class Vantages:
 
     def _path_up(self) -> bool:
         """Down only where every service's endpoints are silent."""
-        paths = [verdict.path(driver.state, self._now()) for driver in self._drivers.values()]
-        return not all(path is not None and path.slug == "path_down" for path in paths) or not paths
+        states = [driver.state for driver in self._drivers.values()]
+        return not states or any(not verdict.path_down(state, self._now()) for state in states)
 
     async def withdraw(self) -> None:
         """After `run` ended: what we saw last must not stand until it is stale, whatever the others see."""
@@ -196,7 +195,9 @@ def _told(report: Report) -> Told:
 
 
 async def within(seconds: float, event: asyncio.Event) -> None:
-    """Wait for the event, so long at most."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+    """Wait for the event; after so long it is set, whatever happens."""
+    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()

@@ -138,8 +138,7 @@ def _path(state: State, now: float) -> Json:
 
 def path_up(snapshot: Snapshot) -> bool:
     """Services share one path: it is down only when the endpoints of each of them say so."""
-    found = [verdict.path(each.state, snapshot.now) for each in snapshot.services]
-    return not found or any(trouble is None or trouble.slug != "path_down" for trouble in found)
+    return not snapshot.services or any(not verdict.path_down(each.state, snapshot.now) for each in snapshot.services)
 
 
 def _override(said: Override | None, now: float) -> Json | None:

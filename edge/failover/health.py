@@ -81,8 +81,10 @@ def answering(track: Track, count: int) -> bool:
 
 def silent(track: Track, count: int) -> bool:
     """Whether none of the last `count` probes was answered in time, and the newest not at all."""
+    if track.history & _newest(count):
+        return False
     at_all = track.last is not None and track.last.answered
-    return track.samples >= min(count, WINDOW) and track.history & _newest(count) == 0 and not at_all
+    return track.samples >= min(count, WINDOW) and not at_all
 
 
 def lost(track: Track, count: int) -> int:

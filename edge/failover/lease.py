@@ -291,7 +291,8 @@ def passed(keeper: Keeper, now: float) -> Keeper:
 
 def faced(keeper: Keeper, now: float, *, fit: bool, leaving: bool) -> Keeper:
     """What the agent knows of itself and of the others."""
-    keeper = replace(keeper, fit=fit, leaving=leaving)
+    if (keeper.fit, keeper.leaving) != (fit, leaving):
+        keeper = replace(keeper, fit=fit, leaving=leaving)
     if keeper.standing is not Standing.LEADING or (fit and not leaving):
         return keeper
     return _turned(replace(keeper, next_at=now), Turn.YIELDED)

@@ -27,18 +27,22 @@ _SILENCE = 3  # probes, however low `fall` is: who has just lost one still tells
 
 def path(state: State, now: float) -> Reason | None:
     """Why the path can't be trusted now, None when it can. Judged by this agent's own probes alone."""
-    known, fall = _tracks(state), state.policy.thresholds.fall
-    tracks = [t for t in known.values() if health.fresh(t, state.policy.stale_s, now)]
-    if tracks and all(health.silent(t, fall) for t in tracks):
-        names = ", ".join(known)
-        return Reason("path_down", f"nothing answers over the path ({names}): the path is down, not the nodes")
-    return _lossy(state.policy, [t for t in tracks if t.history & 1 and t.samples > fall])
+    return path_down(state, now) or _path_lossy(state, now)
 
 
-def _lossy(policy: Policy, answering: list[Track]) -> Reason | None:
-    if not answering:
+def path_down(state: State, now: float) -> Reason | None:
+    fresh = [track for track in state.tracks.values() if health.fresh(track, state.policy.stale_s, now)]
+    if not fresh or any(not health.silent(track, state.policy.thresholds.fall) for track in fresh):
         return None
-    lost = min(health.loss(t) for t in answering)
+    names = ", ".join((*state.policy.nodes, *state.policy.witnesses))
+    return Reason("path_down", f"nothing answers over the path ({names}): the path is down, not the nodes")
+
+
+def _path_lossy(state: State, now: float) -> Reason | None:
+    policy = state.policy
+    fresh = [track for track in state.tracks.values() if health.fresh(track, policy.stale_s, now)]
+    losses = [health.loss(track) for track in fresh if track.history & 1 and track.samples > policy.thresholds.fall]
+    lost = min(losses, default=0.0)
     if lost <= policy.loss_limit:
         return None
     return Reason(
@@ -50,7 +54,7 @@ def _lossy(policy: Policy, answering: list[Track]) -> Reason | None:
 
 def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]:
     """Every track after one more observation. An answer vouches for the path to the endpoints that fail meanwhile."""
-    if seen.endpoint not in _tracks(state):
+    if seen.endpoint not in state.policy.nodes and seen.endpoint not in state.policy.witnesses:
         return state.tracks
     old = state.tracks.get(seen.endpoint, _UNSEEN)
     track = health.observe(old, seen, state.policy.thresholds, now)
@@ -182,21 +186,26 @@ def _listing(value: tuple[str, ...] | int) -> str:
 
 def report(state: State, now: float) -> Report:
     """What this agent posts. Over a path that loses too much, it doesn't call a node dead."""
-    trouble = path(state, now)
-    said = {node: _ours(state, node, now) for node in state.policy.nodes}
-    doubted = {node: Opinion(Sight.UNKNOWN, trouble.sentence) for node in said if trouble and _down(said[node])}
-    return Report(now, not _blind(trouble), {**said, **doubted}, state.policy.listed)
+    down, lossy = path_down(state, now), _path_lossy(state, now)
+    if down:
+        return Report(now, path_up=False, opinions=_unknown(state.policy, down.sentence), listed=state.policy.listed)
+    said = {node: opinion(state, node, now) for node in state.policy.nodes}
+    doubted = {node: Opinion(Sight.UNKNOWN, lossy.sentence) for node in said if lossy and _down(said[node])}
+    return Report(now, path_up=True, opinions={**said, **doubted}, listed=state.policy.listed)
 
 
 def withdrawn(policy: Policy, now: float) -> Report:
     """What an agent posts that stops."""
-    gone = dict.fromkeys(policy.nodes, Opinion(Sight.UNKNOWN, "it has stopped"))
-    return Report(now, path_up=True, opinions=gone, listed=policy.listed)
+    return Report(now, path_up=True, opinions=_unknown(policy, "it has stopped"), listed=policy.listed)
+
+
+def _unknown(policy: Policy, sentence: str) -> Mapping[str, Opinion]:
+    return dict.fromkeys(policy.nodes, Opinion(Sight.UNKNOWN, sentence))
 
 
 def _ours(state: State, node: str, now: float) -> Opinion:
-    trouble = path(state, now)
-    return Opinion(Sight.UNKNOWN, trouble.sentence) if trouble and _blind(trouble) else opinion(state, node, now)
+    down = path_down(state, now)
+    return Opinion(Sight.UNKNOWN, down.sentence) if down else opinion(state, node, now)
 
 
 def _theirs(state: State, peer: str, node: str, now: float) -> Opinion:
@@ -204,10 +213,6 @@ def _theirs(state: State, peer: str, node: str, now: float) -> Opinion:
     if why:
         return Opinion(Sight.UNKNOWN, why)
     return state.reports[peer].opinions.get(node, Opinion(Sight.UNKNOWN, f"it does not probe {node}"))
-
-
-def _blind(trouble: Reason | None) -> bool:
-    return trouble is not None and trouble.slug == "path_down"
 
 
 def _down(said: Opinion) -> bool:
