@@ -59,9 +59,10 @@ hammer: .venv/dev-ready .node/ready
 faults: .venv/dev-ready
 	EDGE_FAULTS=docs/faults.md $(BIN)/pytest -q -s tests/switches/test_faults.py
 
-# RUNS (200) stories of several agents on virtual time, from SEED (0) on; the story of each that breaks a rule.
+# RUNS (200) stories of several agents on virtual time, from SEED (0) on, JOBS (1) at a time; the story of each that
+# breaks a rule.
 simulate: .venv/dev-ready
-	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),200) --seed $(or $(SEED),0)
+	$(BIN)/python -m tests.simulation --runs $(or $(RUNS),200) --seed $(or $(SEED),0) --jobs $(or $(JOBS),1)
 
 # Every deliberate fault of tests/mutants/catalogue.py in a copy of the code, and the test that finds it.
 mutants: .venv/dev-ready

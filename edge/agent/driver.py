@@ -66,6 +66,7 @@ class Driver:
         self._runner = self._made_runner(session, switches) if session else None
         self._news = asyncio.Condition()
         self._timer: asyncio.TimerHandle | None = None
+        self._due_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
         self._acting: asyncio.Task[None] | None = None
         self._saving: asyncio.Task[None] | None = None
@@ -169,12 +170,16 @@ class Driver:
         return replace(reply, sentence=unsaved)
 
     def _arm(self, deadline: float | None, now: float) -> None:
-        if self._timer:
+        """A timer that goes off too early does no harm, so it is not moved for each observation."""
+        if self._timer and (deadline is None or self._due_at > deadline):
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(deadline - now, self._elapsed) if deadline is not None else None
+            self._timer = None
+        if self._timer is None and deadline is not None:
+            self._due_at = deadline
+            self._timer = asyncio.get_running_loop().call_later(deadline - now, self._elapsed)
 
     def _elapsed(self) -> None:
+        self._timer = None
         try:
             self.post(ev.Elapsed())
         except Exception as fault:  # noqa: BLE001 a timer has nobody else to tell

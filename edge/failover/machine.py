@@ -42,6 +42,7 @@ from edge.failover.model import (
     Stage,
     State,
     Survey,
+    changed,
 )
 from edge.failover.table import NEXT, Trigger
 
@@ -75,7 +76,7 @@ def _decided(state: State, effects: Effects, now: float) -> ev.Decision:
     reason, before = _reason(state, now), state.reason
     if reason.slug != before.slug and {reason.slug, before.slug} & set(vetoes.HOLDS):
         effects = (*effects, ev.Tell("reason", reason.sentence))
-    said = state if reason == before else replace(state, reason=reason)
+    said = state if reason == before else changed(state, reason=reason)
     return ev.Decision(said, effects, reason, _deadline(state, now))
 
 
@@ -194,7 +195,7 @@ def _learnt(state: State, event: Learnt, now: float) -> State:
     """Facts that move nothing by themselves: what follows of them is considered after every event."""
     match event:
         case ev.Observed(seen):
-            return replace(state, tracks=verdict.observed(state, seen, now))
+            return changed(state, tracks=verdict.observed(state, seen, now))
         case ev.Reported(vantage, report):
             return _listed(replace(state, reports={**state.reports, vantage: report}))
         case ev.FreezeSaid(window):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 
 class Sight(Enum):
@@ -345,9 +346,9 @@ class Need:
     target: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class State:
-    """All that the machine of one service knows.
+    """All that the machine of one service knows. Without slots, as it is copied with each event (`changed`).
 
     `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one that it took over from,
     where that had begun and AWS does not agree with it yet. `left`: the nodes that the answers moved away from without
@@ -380,3 +381,10 @@ class State:
     survey_at: float = math.inf
     survey_trouble: str | None = None
     reason: Reason = Reason("silent", "nothing is known yet")
+
+
+def changed(state: State, **changes: Any) -> State:
+    """`replace`, which takes a fifth of a step: no field is set anew but these."""
+    copy = object.__new__(State)
+    copy.__dict__.update(state.__dict__, **changes)
+    return copy

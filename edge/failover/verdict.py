@@ -58,7 +58,7 @@ def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]
         return state.tracks
     old = state.tracks.get(seen.endpoint, _UNSEEN)
     track = health.observe(old, seen, state.policy.thresholds, now)
-    others = {name: other for name, other in state.tracks.items() if name != seen.endpoint}
+    others = state.tracks
     if seen.answered:
         others = {name: health.vouched(other, track.asked_at, now) for name, other in others.items()}
     return {**others, seen.endpoint: track}
@@ -143,7 +143,10 @@ def of(state: State, node: str, now: float) -> Opinion:
     if not state.policy.peers:
         return _ours(state, node, now)
     said = vantages(state, node, now)
+    sights = [opinion.sight for opinion in said.values()]
     for sight in (Sight.DOWN, Sight.STANDBY, Sight.ACTIVE):
+        if sight not in sights:
+            continue
         agreeing = [name for name, opinion in said.items() if opinion.sight is sight]
         if len(agreeing) >= state.policy.quorum and 2 * len(agreeing) > _telling(said):
             return Opinion(sight, f"{said[agreeing[0]].sentence}; so {_say(agreeing)}")
@@ -212,7 +215,7 @@ def _theirs(state: State, peer: str, node: str, now: float) -> Opinion:
     why = abstains(state, peer, now)
     if why:
         return Opinion(Sight.UNKNOWN, why)
-    return state.reports[peer].opinions.get(node, Opinion(Sight.UNKNOWN, f"it does not probe {node}"))
+    return state.reports[peer].opinions.get(node) or Opinion(Sight.UNKNOWN, f"it does not probe {node}")
 
 
 def _down(said: Opinion) -> bool:

@@ -24,6 +24,8 @@ from edge.failover.vetoes import HOLDS
 
 _WORDS = (ev.Promote, ev.Hold, ev.Release, ev.Approve, ev.Reject)
 _SLUGS = {*HOLDS, "steady", "switching", "proposed"}
+_FLYING = IN_FLIGHT | {Phase.VERIFYING}
+_QUIET = (ev.Observed, ev.Reported, ev.Elapsed)  # what permits nothing
 
 
 class Laws:
@@ -37,7 +39,8 @@ class Laws:
         self._writing: tuple[type[ev.Effect], int] | None = None
 
     def check(self, before: State, event: ev.Event, decision: ev.Decision, now: float) -> None:
-        self._learn(before, event)
+        if not isinstance(event, _QUIET):
+            self._learn(before, event)
         for effect in decision.effects:
             self._acted(decision.state, effect, now)
         self._judged(before, event, decision, now)
@@ -158,7 +161,7 @@ class Laws:
 
     def _never_stuck(self, decision: ev.Decision) -> None:
         state, flight = decision.state, decision.state.flight
-        if state.phase not in IN_FLIGHT | {Phase.VERIFYING}:
+        if state.phase not in _FLYING:
             assert flight is None
             return
         assert flight is not None

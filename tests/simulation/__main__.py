@@ -1,51 +1,39 @@
-"""A campaign: RUNS stories from seed SEED on, the figures, and the story of each that broke a rule."""
+"""A campaign: RUNS stories from seed SEED on, JOBS at a time, the figures, and the story of each that broke a rule."""
 
-import logging
-import time
+import multiprocessing
+from collections.abc import Sequence
 
 import click
 
-from tests.simulation.rules import BrokenError
-from tests.simulation.seeds import run
-from tests.simulation.world import World
+from tests.simulation.seeds import Told, told
 
 
 @click.command()
 @click.option("--runs", default=1000)
 @click.option("--seed", default=0)
-def main(runs: int, seed: int) -> None:
-    logging.disable(logging.CRITICAL)
-    began, broken, worlds = time.process_time(), 0, Figures()
-    for number in range(seed, seed + runs):
-        try:
-            worlds.add(run(number))
-        except BrokenError as story:
-            broken += 1
-            print(story, end="\n\n")
-    took_s = time.process_time() - began
-    print(f"{runs} seeds from {seed}, {broken} broke a rule; {worlds.said(took_s)}")
+@click.option("--jobs", default=1)
+def main(runs: int, seed: int, jobs: int) -> None:
+    ran: list[Told] = []
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for each in pool.imap_unordered(told, range(seed, seed + runs), chunksize=10):
+            ran.append(each)
+            if each.story:
+                print(each.story, end="\n\n", flush=True)
+    broken = sum(bool(each.story) for each in ran)
+    print(f"{runs} seeds from {seed}, {broken} broke a rule; {_figures(ran)}")
     raise SystemExit(bool(broken))
 
 
-class Figures:
-    def __init__(self) -> None:
-        self.worlds = self.events = self.steps = self.epochs = 0
-        self.simulated_s = self.stepping_s = 0.0
-
-    def add(self, world: World) -> None:
-        self.worlds += 1
-        self.events += world.timeline.count
-        self.steps += world.steps
-        self.epochs += world.epoch
-        self.simulated_s += world.timeline.now
-        self.stepping_s += world.stepping_s
-
-    def said(self, took_s: float) -> str:
-        each_us = 1e6 * self.stepping_s / max(self.steps, 1)
-        return (
-            f"{self.worlds / took_s:.2f} a second of processor time, {self.simulated_s:.0f} s simulated, "
-            f"{self.events} events, {self.steps} steps of {each_us:.0f} us, {self.epochs} epochs committed"
-        )
+def _figures(ran: Sequence[Told]) -> str:
+    """Of what was told to the end."""
+    whole = [each for each in ran if not each.story]
+    took_s, simulated_s = sum(each.took_s for each in whole), sum(each.simulated_s for each in whole)
+    steps, stepping_s = sum(each.steps for each in whole), sum(each.stepping_s for each in whole)
+    return (
+        f"{len(whole) / max(took_s, 1e-9):.2f} a second of processor time, {simulated_s:.0f} s simulated, "
+        f"{sum(each.events for each in whole)} events, {steps} steps of {1e6 * stepping_s / max(steps, 1):.0f} us, "
+        f"{sum(each.epochs for each in whole)} epochs committed"
+    )
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ class Agent:
         self.driver: Watched | None = None
         self.sharing: Sharing | None = None
         self._kept: Keeper | None = None
+        self._leaving = False
 
     @property
     def alive(self) -> bool:
@@ -139,6 +140,7 @@ class Agent:
 
     def start(self) -> None:
         self._world.tell(self.name, "starts")
+        self._leaving = False
         self.process = process = self._made_process()
         clock = Clock(f"boot-{self.name}", process.clock, lambda: process.clock() + self.wall_ahead_s)
         alone = self._world.alone
@@ -215,7 +217,8 @@ class Agent:
 
     def stop(self) -> None:
         """As SIGTERM does it: the lease is given back, if that can be done in 5 s."""
-        if self.alive and not self.process.paused:
+        if self.alive and not self.process.paused and not self._leaving:
+            self._leaving = True
             self._world.tell(self.name, "is stopped")
             self.process.begin(self._leave(self.process))
 

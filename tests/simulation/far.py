@@ -1,6 +1,7 @@
 """What is far away: the shared store, AWS, the nodes, and the lines to them, which lose, delay and answer too late."""
 
 import random
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -39,10 +40,11 @@ class Line:
 
     def fate(self, what: str = "") -> tuple[float | None, float | None]:
         """Seconds there, and back; None: lost."""
-        there, back = self.rng.uniform(0.002, 0.03), self.rng.uniform(0.002, 0.03 + self.slow_s)
+        chance = self.rng.random
+        there, back = 0.002 + 0.028 * chance(), 0.002 + (0.028 + self.slow_s) * chance()
         if not self.up or what.startswith(self.deaf):
             return None, None
-        if self.rng.random() >= self.trouble:
+        if chance() >= self.trouble:
             return there, back
         return self.rng.choice(
             ((None, None), (there, None), (self.rng.uniform(1.0, 30.0), back), (there, self.rng.uniform(0.5, 6.0)))
@@ -57,19 +59,23 @@ class Kept:
 
     def __init__(self, rules: Rules) -> None:
         self.items: dict[str, Item] = {}
+        self._keys: dict[str, list[str]] = {}
         self._rules = rules
 
     def read(self, key: str) -> Item | None:
         return self.items.get(key)
 
     def scan(self, prefix: str, limit: int) -> Sequence[Item]:
-        return [self.items[key] for key in sorted(self.items, reverse=True) if key.startswith(prefix)][:limit]
+        of_its_kind = reversed(self._keys.get(prefix.partition("/")[0], []))
+        return [self.items[key] for key in of_its_kind if key.startswith(prefix)][:limit]
 
     def compare_and_set(self, key: str, value: Value, version: int) -> Item:
         before = self.items.get(key)
         if (before.version if before else 0) != version:
             raise StoreConflictError(f"{key} is not at version {version}")
         self._rules.written(key, before.value if before else None, value)
+        if before is None:
+            insort(self._keys.setdefault(key.partition("/")[0], []), key)
         self.items[key] = Item(key, version + 1, value)
         return self.items[key]
 

@@ -57,8 +57,7 @@ class Timeline:
         for _ in range(RESTLESS):
             if not heap or heap[0][0] > until or self.stopped:
                 return False
-            self.now, _, act = heapq.heappop(heap)
-            self.count += 1
+            self.now, self.count, act = heapq.heappop(heap)
             act()
         if self.now < began + MOMENT_S:
             raise RestlessError
@@ -80,10 +79,6 @@ class Process:
 
     def clock(self) -> float:
         return self.offset + self.timeline.now * self.rate
-
-    def world_s(self, at: float) -> float:
-        """When the host's clock will have come so far, in the world's time."""
-        return (at - self.offset) / self.rate + ROUNDING_S
 
     def happens(self, act: Callable[..., object], *args: Any) -> None:
         """In this process, now, with all that follows at once; where it stands still, once it goes on."""
@@ -112,9 +107,9 @@ class Process:
 
     # --- what blocks --------------------------------------------------------------------------------------------------
 
-    def spawn(self, work: Act) -> None:
+    def spawn(self, work: Callable[..., object], *args: Any) -> None:
         """A thread, which begins soon."""
-        self.loop.call_soon(lambda: greenlet(work).switch())
+        self.loop.call_soon(lambda: greenlet(work).switch(*args))
 
     def _go_on(self, thread: greenlet, value: object) -> None:
         self._blocked.discard(thread)
@@ -181,31 +176,35 @@ class Process:
 class Call:
     """What a loop is to call: its handle."""
 
-    __slots__ = ("_act", "_args", "_cancelled")
+    __slots__ = ("act", "args")
 
     def __init__(self, act: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self._act, self._args, self._cancelled = act, args, False
+        self.act, self.args = act, args
 
     def cancel(self) -> None:
-        self._cancelled = True
-
-    def cancelled(self) -> bool:
-        return self._cancelled
-
-    def __call__(self) -> None:
-        if not self._cancelled:
-            self._act(*self._args)
+        self.act, self.args = _nothing, ()
 
 
 class Timer(Call):
-    __slots__ = ("_process",)
+    __slots__ = ("_process", "_when")
 
-    def __init__(self, process: Process, act: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self._act, self._args, self._cancelled, self._process = act, args, False, process
+    def __init__(self, process: Process, when: float, act: Callable[..., object], args: tuple[Any, ...]) -> None:
+        self.act, self.args, self._process, self._when = act, args, process, when
+
+    def when(self) -> float:
+        return self._when
 
     def due(self) -> None:
-        if not self._cancelled:
-            self._process.happens(self)
+        if self.act is not _nothing:
+            self._process.happens(self._still)
+
+    def _still(self) -> None:
+        """It may have been cancelled while its process stood still."""
+        self.act(*self.args)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Loop(asyncio.AbstractEventLoop):
@@ -218,23 +217,19 @@ class Loop(asyncio.AbstractEventLoop):
 
     def turn(self, act: Callable[..., object], args: tuple[Any, ...]) -> None:
         """Do this, and whatever is ready then."""
-        ready = self._ready
+        ready, rounds = self._ready, 0
         asyncio._set_running_loop(self)
         try:
-            self._do(act, args)
-            for _ in range(RESTLESS):
-                if not ready:
-                    return
-                self._do(ready.popleft(), ())
-            raise RestlessError
-        finally:
-            asyncio._set_running_loop(None)
-
-    def _do(self, act: Callable[..., object], args: tuple[Any, ...]) -> None:
-        try:
             act(*args)
+            while ready and rounds < RESTLESS:
+                call, rounds = ready.popleft(), rounds + 1
+                call.act(*call.args)
         except Exception as fault:  # noqa: BLE001 it ends the story
             self._process.failed(fault)
+        finally:
+            asyncio._set_running_loop(None)
+        if rounds == RESTLESS:
+            raise RestlessError
 
     # --- what asyncio asks of a loop --------------------------------------------------------------------------------
 
@@ -255,8 +250,9 @@ class Loop(asyncio.AbstractEventLoop):
         return self.call_at(self.time() + delay, callback, *args)
 
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
-        timer = Timer(self._process, callback, args)
-        self._process.timeline.at(self._process.world_s(when), timer.due)
+        process = self._process
+        timer = Timer(process, when, callback, args)
+        process.timeline.at((when - process.offset) / process.rate + ROUNDING_S, timer.due)
         return timer
 
     def create_future(self) -> "asyncio.Future[Any]":
@@ -267,7 +263,7 @@ class Loop(asyncio.AbstractEventLoop):
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":
         future = self.create_future()
-        executor.does(lambda: None if future.cancelled() else _settle(future, func, *args))
+        executor.does(future, func, args)
         return future
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -287,39 +283,36 @@ def acts_for() -> int:
 class Threads(Executor):
     def __init__(self, process: Process, count: int) -> None:
         self._process, self._free = process, count
-        self._waiting: deque[Act] = deque()
+        self._waiting: deque[tuple[Any, Callable[..., Any], tuple[Any, ...]]] = deque()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> "Future[Any]":
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> "Future[Any]":  # type: ignore[override]
         future: Future[Any] = Future()
-        self.does(lambda: future.set_running_or_notify_cancel() and _settle(future, fn, *args, **kwargs))
+        self.does(future, fn, args)
         return future
 
-    def does(self, work: Act) -> None:
-        self._waiting.append(work)
+    def does(self, future: Any, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """Of this future or asyncio's."""
+        self._waiting.append((future, fn, args))
         self._next()
 
     def _next(self) -> None:
         if self._free and self._waiting and not self._process.dead:
             self._free -= 1
-            work = self._waiting.popleft()
-            self._process.spawn(lambda: self._work(work))
+            self._process.spawn(self._work, *self._waiting.popleft())
 
-    def _work(self, work: Act) -> None:
-        work()
+    def _work(self, future: Any, fn: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        """What comes of it is told to whoever still waits for it."""
+        if not isinstance(future, Future) or future.set_running_or_notify_cancel():
+            try:
+                result = fn(*args)
+            except Exception as error:  # noqa: BLE001 it is the future's
+                if not future.cancelled():
+                    future.set_exception(error)
+            else:
+                if not future.cancelled():
+                    future.set_result(result)
         self._free += 1
         self._next()
-
-
-def _settle(future: Any, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-    """What comes of it, to whoever still waits for it."""
-    try:
-        result = fn(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 it is the future's
-        if not future.cancelled():
-            future.set_exception(error)
-    else:
-        if not future.cancelled():
-            future.set_result(result)
 
 
 class Mutex:

@@ -3,8 +3,9 @@
 import logging
 import math
 import random
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from edge.errors import Fault
@@ -16,7 +17,7 @@ from tests.simulation.host import RestlessError
 from tests.simulation.rules import BrokenError
 from tests.simulation.world import RULES, World
 
-TROUBLED_S = 300.0
+TROUBLED_S = 520.0
 Act = Callable[[], None]
 Trouble = tuple[str, Act, Act]
 """What it is, how it begins and how it ends."""
@@ -29,7 +30,7 @@ def run(seed: int) -> World:
     agents = rng.choice((1, 2, 2, 2, 3))
     quorum = rng.choice((None, 1, agents // 2 + 1)) if agents > 1 else None
     world = World(agents, seed, policy, quorum, witnesses=rng.choice((0, 1)) if agents == 3 and quorum else 0)
-    for _ in range(rng.randint(5, 20)):
+    for _ in range(rng.randint(8, 35)):
         _plan(world, rng)
     try:
         return world.starts(rng.choice("ab")).passes(TROUBLED_S).ends_well()
@@ -39,14 +40,38 @@ def run(seed: int) -> World:
         raise BrokenError(f"seed {seed}: {restless}\n{world.story()}") from None
 
 
-def broken(seed: int) -> str:
-    """The story of a seed that breaks a rule, else nothing. For a process of its own, where nothing else logs."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a seed. `story`: how it broke a rule, else nothing."""
+
+    story: str = ""
+    simulated_s: float = 0.0
+    agents: int = 0
+    events: int = 0
+    steps: int = 0
+    stepping_s: float = 0.0
+    epochs: int = 0
+    took_s: float = 0.0
+
+
+def told(seed: int) -> Told:
+    """For a process of its own, where nothing else logs."""
     logging.disable(logging.CRITICAL)
+    began = time.process_time()
     try:
-        run(seed)
+        world = run(seed)
     except BrokenError as story:
-        return str(story)
-    return ""
+        return Told(str(story), took_s=time.process_time() - began)
+    return Told(
+        "",
+        world.timeline.now,
+        len(world.agents),
+        world.timeline.count,
+        world.steps,
+        world.stepping_s,
+        world.epoch,
+        time.process_time() - began,
+    )
 
 
 def _plan(world: World, rng: random.Random) -> None:
