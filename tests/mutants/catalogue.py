@@ -18,6 +18,7 @@ class Mutant:
     caught_by: str
 
 
+UNANIMITY, AGREEING = "edge/failover/unanimity.py", "edge/agent/unanimity.py"
 LEASE, SHARING = "edge/failover/lease.py", "edge/agent/sharing.py"
 MACHINE, TABLE = "edge/failover/machine.py", "edge/failover/table.py"
 VERDICT, HEALTH, VETOES, DRIFT = (f"edge/failover/{name}.py" for name in ("verdict", "health", "vetoes", "drift"))
@@ -50,8 +51,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a challenger waits for half of the duration",
         LEASE,
-        "return seen.since + record.duration_s",
-        "return seen.since + record.duration_s / 2",
+        "return max(seen.since + record.duration_s, keeper.promised)",
+        "return max(seen.since + record.duration_s / 2, keeper.promised)",
         "failover/test_lease.py::test_a_challenger_waits_a_whole_duration_from_its_own_first_sight_of_a_version",
     ),
     Mutant(
@@ -382,7 +383,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "epoch not compared: an older assignment is taken over from the store",
         MACHINE,
-        "newer = found if found and found.epoch > ours else None",
+        "newer = found if found and (before is None or found.at > before.at) else None",
         "newer = found",
         "simulation/test_scenarios.py::test_a_store_that_is_restored_from_an_older_backup_takes_no_answer_back",
     ),
@@ -549,5 +550,48 @@ MUTANTS: tuple[Mutant, ...] = (
         "and not (trusted or reply.proven):",
         "and not reply.proven:",
         "dns/test_desk.py::test_neither_the_trusted_nor_tcp_have_a_rate",
+    ),
+    # --- without the store ------------------------------------------------------------------------------------------
+    Mutant(
+        "all agents agree where one of them did not answer",
+        UNANIMITY,
+        "if name != us and name not in others]",
+        "if name != us and name not in others and not others]",
+        "failover/test_unanimity.py::test_all_of_them_decide_and_no_fewer",
+    ),
+    Mutant(
+        "they agree on a move from something that one of them does not serve",
+        UNANIMITY,
+        "if said.assignment != ours.assignment:",
+        "if said.assignment is None:",
+        "failover/test_unanimity.py::test_who_stands_otherwise_stops_all",
+    ),
+    Mutant(
+        "who has just agreed may claim the lease at once",
+        LEASE,
+        "return max(seen.since + record.duration_s, keeper.promised)",
+        "return seen.since + record.duration_s",
+        "failover/test_unanimity.py::test_who_says_yes_claims_no_lease_before_its_word_has_ended",
+    ),
+    Mutant(
+        "a yes is no promise",
+        AGREEING,
+        "if any(each.node for each in said.values()):",
+        "if not said:",
+        "simulation/test_scenarios.py::test_the_store_is_back_for_who_has_just_agreed_and_the_answer_is_slow",
+    ),
+    Mutant(
+        "answers move without the store while AWS answers",
+        AGREEING,
+        "self._store_lost() or self._aws_lost(service) or",
+        "self._store_lost() or",
+        "simulation/test_scenarios.py::test_one_that_does_not_agree_is_enough",
+    ),
+    Mutant(
+        "what was agreed on fences nobody when the store is back",
+        MACHINE,
+        "return tuple(sorted({*live, *state.left, *reached} - {node}))",
+        "return tuple(sorted({*live, *reached} - {node}))",
+        "failover/test_unanimity.py::test_the_leaders_first_act_writes_it_as_the_next_epoch_and_fences_the_old_node",
     ),
 )

@@ -4,18 +4,21 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from edge.agent.build import Switches
 from edge.agent.driver import Driver, Surroundings
+from edge.agent.reach import Reach
 from edge.agent.reading import Read, pointing
 from edge.agent.sharing import Sharing
+from edge.agent.unanimity import Unanimity
 from edge.errors import CloudError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.lease import Keeper, Timing
 from edge.failover.model import Assignment, Lease, Policy, Reason, Survey
+from edge.failover.unanimity import Stance
 from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
 from edge.switches import route53, secondary_ip
@@ -29,7 +32,7 @@ from tests.simulation.host import Mutex, Process, Threads, acting_for
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LOOK_S, TICK_S = 20.0, 1.0
+LOOK_S, TICK_S, ASK_S, LEASE_S = 20.0, 1.0, 1.0, 15.0
 NOT_YET = Lease(held=False, until=float("inf"), holder=lease.NOBODY)
 
 
@@ -102,7 +105,9 @@ class Agent:
         self.path = far.Line(rng)
         self.store = far.Line(rng)
         self.aws = far.Line(rng)
+        self.talk = far.Line(rng)  # to the other agents; it is lost where either side's is
         self.answer: tuple[str, int] | None = None
+        self.round = 0
         self.wall_ahead_s = 0.0
         self.rate, self._offset = rng.uniform(0.96, 1.04), rng.uniform(1e3, 1e6)
         self.nodes = world.nodes
@@ -110,6 +115,7 @@ class Agent:
         self.process.dead = True
         self.driver: Watched | None = None
         self.sharing: Sharing | None = None
+        self.unanimity: Unanimity | None = None
         self._kept: Keeper | None = None
         self._leaving = False
 
@@ -162,13 +168,16 @@ class Agent:
         )
         self.driver = driver = self._made_driver(around)
         self.sharing = None if alone else self._made_sharing(Leases(store), records, driver, process, threads)
+        self.unanimity = self._made_unanimity(driver, self.sharing) if self.sharing else None
         process.begin(self._run(driver, records, threads))
 
     def _made_process(self) -> Process:
         return Process(self.name, self._world.timeline, self.rate, self._offset, self._turned)
 
     def _made_driver(self, around: Surroundings) -> Watched:
-        session: Any = far.Session(self._world.cloud, self.process, self.aws, 4.0, self._world.rules)
+        self.reach = Reach(self.process.clock)
+        line, heard = self.aws, self.reach.called
+        session: Any = far.Session(self._world.cloud, self.process, line, 4.0, self._world.rules, heard=heard)
         made = Watched.__new__(Watched)
         made.laws, made.rng, made.process = Laws(), self._rng, self.process
         made.stepped = self._world.stepped
@@ -190,7 +199,7 @@ class Agent:
     def _made_sharing(
         self, leases: Leases, records: Records, driver: Driver, process: Process, threads: Threads
     ) -> Sharing:
-        keeper = Keeper(self.name, f"boot-{self.name}/disk-{self.name}", Timing(15.0, 3.0), candidate=self.candidate)
+        keeper = Keeper(self.name, f"boot-{self.name}/disk-{self.name}", Timing(LEASE_S, 3.0), candidate=self.candidate)
         return Sharing(
             keeper,
             leases,
@@ -210,6 +219,28 @@ class Agent:
         if self.process.paused:
             self.process.resume()
             self._world.rules.check()
+
+    def _made_unanimity(self, driver: Driver, sharing: Sharing) -> Unanimity:
+        drivers, threads = {self._policy.service: driver}, Threads(self.process, 8)
+        return Unanimity(self, drivers, sharing, self.reach, self.process.clock, patience_s=LEASE_S, threads=threads)
+
+    # --- the other agents ---------------------------------------------------------------------------------------------
+
+    def names(self) -> tuple[str, ...]:
+        return self._policy.peers if self._policy.unanimous else ()
+
+    async def ask(self, name: str) -> Mapping[str, Stance] | None:
+        """None where no answer comes in time. A question that nobody answers was heard all the same."""
+        other, (there, back) = self._world.agents[name], self.talk.fate()
+        if there is None or there > ASK_S:
+            await asyncio.sleep(ASK_S)
+            return None
+        await asyncio.sleep(there)
+        deaf = other.stands_still or not other.talk.up
+        said = other.unanimity.stances() if other.unanimity and not deaf else None
+        late = said is None or back is None or there + back > ASK_S
+        await asyncio.sleep(ASK_S - there if late else back or 0.0)
+        return None if late else said
 
     def kill(self) -> None:
         self._world.tell(self.name, "is killed")
@@ -245,12 +276,13 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look(driver))
             group.create_task(self._try_store(driver, records, threads))
-            if self.sharing:
+            if self.sharing and self.unanimity:
                 group.create_task(self.sharing.run())
+                group.create_task(self.unanimity.run())
 
     async def _known(self, records: Records, threads: Threads) -> ev.Loaded | None:
         if self.sharing:
-            return ev.Loaded(Assignment(*self.answer)) if self.answer else None
+            return ev.Loaded(Assignment(*self.answer, self.round)) if self.answer else None
         while True:
             try:
                 loop = asyncio.get_running_loop()
@@ -260,8 +292,9 @@ class Agent:
 
     def _served(self, _service: str, assignment: Assignment) -> None:
         if self.alive:
-            self._world.rules.served(self.name, self.answer, assignment.node, assignment.epoch)
-            self.answer = (assignment.node, assignment.epoch)
+            before = Assignment(*self.answer, self.round) if self.answer else None
+            self._world.rules.served(self.name, before, assignment)
+            self.answer, self.round = (assignment.node, assignment.epoch), assignment.round
 
     # --- what it sees -------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Any
 from edge.errors import CloudError, Fault, StoreConflictError, StoreError
 from edge.stores.contract import Item, Value
 from edge.switches.contract import Call
+from edge.switches.session import Heard
 from tests.failover.world import Shown
 from tests.simulation.host import Process, Timeline
 from tests.simulation.rules import Rules
@@ -220,19 +221,28 @@ def published(shape: Shape) -> str:
 class Session:
     """AWS as one process reaches it: the runner's session."""
 
-    def __init__(self, cloud: Cloud, process: Process, line: Line, timeout_s: float, rules: Rules) -> None:
-        self.settings = SimpleNamespace(call_s=timeout_s)
+    def __init__(
+        self, cloud: Cloud, process: Process, line: Line, timeout_s: float, rules: Rules, *, heard: Heard
+    ) -> None:
+        self.settings, self._heard = SimpleNamespace(call_s=timeout_s), heard
         self._cloud, self._process, self._line, self._rules = cloud, process, line, rules
 
     def read(self, service: str, method: str, **parameters: Any) -> Mapping[str, Any]:
         return self.call(Call(service, method, parameters))
 
     def call(self, call: Call) -> Mapping[str, Any]:
+        fault: Fault | None = None
         with self._rules.calling(self._process.name, call.method):
             try:
                 return self._process.ask(lambda: self._cloud.does(call), *self._line.fate(), self.settings.call_s)
             except TimeoutError:
-                raise CloudError(call.method, Fault.UNREACHABLE, "no answer") from None
+                fault = Fault.UNREACHABLE
+                raise CloudError(call.method, fault, "no answer") from None
+            except CloudError as error:
+                fault = error.fault
+                raise
+            finally:
+                self._heard(call.method, 0.0, fault)
 
     def rehearse(self, call: Call) -> None:
         """The steps of this world send one call at a time."""

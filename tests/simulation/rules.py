@@ -1,7 +1,9 @@
 """What may never be, held after every event against the world as it is, not as an agent sees it.
 
 1. one live node       one node per epoch, epochs only grow, in the store as in Route 53
-2. served = committed  an agent answers what the store had, never an older epoch, and never nothing once it answered
+2. served = committed  an agent answers what the store had, or what all agreed on without it, never an older epoch or
+                       round, and never nothing once it answered; a round has one node, and begins while nobody leads,
+                       nobody is dead and the node that it leaves has failed
 3. one leader          no two agents believe at one moment that they lead, and no witness does; only who leads changes
                        AWS, and no other agent has a change on its way then, but one that stands still
 4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest
@@ -15,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from edge.failover.model import Assignment
 from edge.failover.vetoes import HOUR_S
 from edge.stores.contract import Value
 from tests.simulation.host import acts_for
@@ -41,6 +44,7 @@ class Rules:
         self.world: World | None = None
         self.broken: str | None = None
         self.committed: dict[int, str] = {}
+        self.agreed: dict[tuple[int, int], str] = {}
         self._opened = 0
         self._moved: list[tuple[float, str]] = []
         self._calling: list[str] = []
@@ -147,12 +151,23 @@ class Rules:
             for fault in agent.process.faults:
                 self._holds(False, f"{agent.name}: a fault in the program: {fault!r}")
 
-    def served(self, who: str, before: tuple[str, int] | None, node: str, epoch: int) -> None:
-        self._world.tell(who, f"answers {node} at epoch {epoch}")
-        self._holds(
-            self.committed.get(epoch) == node, f"{who} answers {node} at epoch {epoch}, which was not committed"
-        )
-        self._holds(before is None or epoch >= before[1], f"{who} answers epoch {epoch} after {before}")
+    def served(self, who: str, before: Assignment | None, live: Assignment) -> None:
+        self._world.tell(who, f"answers {live.node} at epoch {live.named}")
+        if before and live.round and live.at not in self.agreed:
+            self._agreed(before.node, live)
+        known = self.agreed.get(live.at) if live.round else self.committed.get(live.epoch)
+        self._holds(known == live.node, f"{who} answers {live.node} at epoch {live.named}, which was not committed")
+        self._holds(before is None or live.at >= before.at, f"{who} answers epoch {live.named} after {before}")
+
+    def _agreed(self, left: str, live: Assignment) -> None:
+        self.agreed[live.at] = live.node
+        agents = self._world.agents.values()
+        leading = [agent.name for agent in agents if agent.leads()]
+        self._holds(not leading, f"all agreed on {live.node}, and {leading} leads")
+        self._holds(all(agent.alive for agent in agents), f"all agreed on {live.node}, and one of them is dead")
+        blind = all(agent.path.trouble > 0 or agent.path.lost or not agent.reaches(left, TELLING_S) for agent in agents)
+        failed = self._world.nodes.failed_within(left, TELLING_S)
+        self._holds(failed or blind, f"all agreed to leave {left}, which serves")
 
     def disagreement(self) -> str:
         """Empty where everything agrees."""
@@ -161,8 +176,8 @@ class Rules:
         if stored is None:
             return "nothing is committed"
         live = (str(stored.value["node"]), int(stored.value["epoch"]))
-        said: Mapping[str, Any] = {name: agent.answer for name, agent in world.agents.items()}
-        wrong = [f"{name} answers {answer}" for name, answer in said.items() if answer != live]
+        said: Mapping[str, Any] = {name: (agent.answer, agent.round) for name, agent in world.agents.items()}
+        wrong = [f"{name} answers {answer}" for name, answer in said.items() if answer != (live, 0)]
         text = f"epoch={live[1]} node={live[0]}"
         wrong += [] if world.published() == text else [f"Route 53 says {world.published()}"]
         wrong += [] if world.holders() == (live[0],) else [f"the address is on {world.holders()}"]

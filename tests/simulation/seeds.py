@@ -29,6 +29,8 @@ def run(seed: int) -> World:
     policy = replace(RULES, on_outage=rng.choice(list(OnOutage)), fence_required=rng.random() < 0.7)
     agents = rng.choice((1, 2, 2, 2, 3))
     quorum = rng.choice((None, 1, agents // 2 + 1)) if agents > 1 else None
+    if quorum and rng.random() < 0.5:
+        policy = replace(policy, unanimous=True, on_outage=OnOutage.ANSWER, fence_required=False)
     world = World(agents, seed, policy, quorum, witnesses=rng.choice((0, 1)) if agents == 3 and quorum else 0)
     for _ in range(rng.randint(8, 35)):
         _plan(world, rng)
@@ -133,7 +135,7 @@ def _flapping(world: World, rng: random.Random) -> Trouble:
 
 
 def _line(world: World, rng: random.Random) -> Trouble:
-    agent, kind = _agent(world, rng), rng.choice(("path", "store", "aws"))
+    agent, kind = _agent(world, rng), rng.choice(("path", "store", "aws", "talk"))
     line, lossy = getattr(agent, kind), rng.choice((None, 0.1, 0.3, 0.7))
 
     def begin() -> None:
@@ -208,6 +210,29 @@ def _everybodys_line(world: World, rng: random.Random) -> Trouble:
     return f"everybody's {kind} is down", partial(become, False), partial(become, True)
 
 
+def _stranded(world: World, rng: random.Random) -> Trouble:
+    """Neither store nor AWS for anybody, and the live node dies; then it is back, for one after the other."""
+    lasts_s = rng.uniform(20.0, 60.0)
+
+    def begin() -> None:
+        world.timeline.after(rng.uniform(0.0, lasts_s), lambda: world.nodes.becomes(world.live or "a", Shown.SILENT))
+        for agent in world.agents.values():
+            agent.store.up = agent.aws.up = False
+            agent.talk.slow_s = rng.choice((0.0, 0.8))
+            at_s = lasts_s + rng.uniform(0.0, rng.choice((0.0, 2.0, 20.0)))
+            world.timeline.after(at_s, agent.store.mend)
+            world.timeline.after(at_s + rng.uniform(0.0, 5.0), agent.aws.mend)
+        world.timeline.after(lasts_s + 30.0, end)
+
+    def end() -> None:
+        for agent in world.agents.values():
+            agent.talk.mend()
+        for name in "ab":
+            world.nodes.becomes(name, Shown.ACTIVE)
+
+    return "everybody is stranded", begin, lambda: None
+
+
 def _cloud(world: World, rng: random.Random) -> Trouble:
     fault = rng.choice((Fault.THROTTLED, Fault.UNREACHABLE, Fault.DENIED, Fault.EXPIRED))
     return (
@@ -259,5 +284,5 @@ def _hand(world: World, rng: random.Random) -> Trouble:
 
 TROUBLES: tuple[Callable[[World, random.Random], Trouble], ...] = (
     _node, _live_node, _live_node, _flapping, _line, _line, _unreachable, _everybodys_line, _slow, _cut_off, _cut_off,
-    _cloud, _killed, _stopped, _paused, _paused, _operator, _hand,
+    _stranded, _cloud, _killed, _stopped, _paused, _paused, _operator, _hand,
 )  # fmt: skip

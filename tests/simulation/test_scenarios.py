@@ -3,6 +3,7 @@
 import logging
 import math
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pytest
 
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.model import Authority, OnDrift
+from edge.failover.model import Authority, Cause, Intent, OnDrift
+from edge.failover.unanimity import Stance
+from edge.stores.records import Clock, Records
 from tests.failover.world import Shown
+from tests.simulation.agent import Agent
 from tests.simulation.world import RULES, World
 
 MOMENTS = (
@@ -582,3 +586,110 @@ def test_each_row_of_the_catalogue_has_its_story_or_its_test_of_the_real_thing()
     for name in REAL.values():
         file, _, test = name.partition("::")
         assert f"def {test}(" in (tests / file).read_text()
+
+
+# --- without the store ------------------------------------------------------------------------------------------------
+
+ALL = replace(RULES, unanimous=True, fence_required=False)
+
+
+def stranded(agents: int = 3, seed: int = 0) -> World:
+    """Neither store nor AWS, and the live node has died; nobody can have agreed yet."""
+    world = World(agents, seed, ALL, quorum=2).starts()
+    for agent in world.agents.values():
+        agent.store.up = agent.aws.up = False
+    world.nodes.becomes("a", Shown.SILENT)
+    return world.passes(10.0)
+
+
+def answered(world: World) -> set[tuple[tuple[str, int] | None, int]]:
+    return {(agent.answer, agent.round) for agent in world.agents.values()}
+
+
+def test_all_agree_without_the_store_and_it_is_told_when_it_is_back() -> None:
+    world = stranded().passes(30.0)
+    assert answered(world) == {(("b", 1), 1)}
+    assert world.live == "a"
+    world.ends_well()
+    assert (world.live, world.epoch) == ("b", 2)
+    assert world.told("2: b is to be live (unanimous)")
+
+
+def test_all_agree_twice_without_the_store() -> None:
+    world = stranded().passes(60.0)
+    world.nodes.becomes("a", Shown.ACTIVE)
+    world.nodes.becomes("b", Shown.SILENT)
+    assert answered(world.passes(40.0)) == {(("a", 1), 2)}
+    world.ends_well()
+    assert (world.live, world.epoch) == ("a", 2)
+
+
+def _dead(agent: Agent) -> None:
+    agent.kill()
+
+
+def _still(agent: Agent) -> None:
+    agent.process.paused = True
+
+
+def _unheard(agent: Agent) -> None:
+    agent.talk.up = False
+
+
+def _with_the_store(agent: Agent) -> None:
+    agent.store.up = True
+
+
+def _with_aws(agent: Agent) -> None:
+    agent.aws.up = True
+
+
+@pytest.mark.parametrize("otherwise", [_dead, _still, _unheard, _with_the_store, _with_aws])
+@pytest.mark.parametrize("name", ["edge-1", "edge-2", "edge-3"])
+def test_one_that_does_not_agree_is_enough(name: str, otherwise: Callable[[Agent], None]) -> None:
+    world = stranded()
+    otherwise(world.agents[name])
+    assert all(agreed == 0 for _, agreed in answered(world.passes(60.0)))
+    world.ends_well()
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_the_store_is_back_for_who_has_just_agreed_and_the_answer_is_slow(seed: int) -> None:
+    """It may lead only once its word has been decided by, or not."""
+    world = stranded(2, seed)
+    world.agents["edge-1"].talk.slow_s = 0.9
+    later = world.agents["edge-2"]
+    assert later.unanimity
+    stances = later.unanimity.stances
+
+    def back() -> Mapping[str, Stance]:
+        said = stances()
+        if any(each.node for each in said.values()):
+            later.store.mend()
+        return said
+
+    later.unanimity.stances = back  # type: ignore[method-assign]
+    world.passes(30.0)
+    world.ends_well()
+
+
+@pytest.mark.parametrize("dies", ["edge-1", "edge-2", "edge-3"])
+def test_one_dies_as_soon_as_they_agreed(dies: str) -> None:
+    world = stranded().until("agree, and see neither store nor AWS")
+    world.agents[dies].kill()
+    world.passes(20.0)
+    world.agents[dies].start()
+    assert answered(world.passes(20.0)) == {(("b", 1), 1)}
+    world.ends_well()
+    assert world.live == "b"
+
+
+def test_a_commit_that_arrives_late_wins_over_what_all_agreed_on() -> None:
+    world = stranded().until("agree, and see neither store nor AWS")
+    late = Records(world.kept, Clock("boot-edge-1", lambda: 0.0, lambda: 0.0), "edge-1")
+    intent = Intent(2, "a", "a", Cause.OPERATOR, "anna", "asserted anew")
+    late.write_intent(RULES.service, intent)
+    late.commit(RULES.service, intent)
+    world.ends_well()
+    assert (world.live, world.epoch) == ("a", 2)
+    assert world.told("what all agents agreed on without it, b at epoch 1 round 1, ends")

@@ -8,7 +8,7 @@ import random
 from dataclasses import replace
 
 from edge.failover import events as ev
-from edge.failover.model import OnDrift, Policy, Stage
+from edge.failover.model import Listed, OnDrift, Policy, Stage
 from tests.failover.world import POLICY, Shown
 from tests.simulation import far
 from tests.simulation.agent import Agent
@@ -34,7 +34,9 @@ RULES = replace(
 def _seeing(policy: Policy, name: str, names: list[str], quorum: int | None) -> Policy:
     if quorum is None:
         return policy
-    return replace(policy, vantage=name, peers=tuple(each for each in names if each != name), quorum=quorum)
+    listed = Listed(tuple(names), (), quorum)
+    peers = tuple(each for each in names if each != name)
+    return replace(policy, vantage=name, peers=peers, quorum=quorum, listed=listed)
 
 
 class World:
@@ -128,7 +130,7 @@ class World:
         self.cloud.fault = None
         for agent in self.agents.values():
             agent.unreachable = {node: min(until, self.timeline.now) for node, until in agent.unreachable.items()}
-            for line in (agent.path, agent.store, agent.aws):
+            for line in (agent.path, agent.store, agent.aws, agent.talk):
                 line.mend()
             agent.resume()
             if not agent.alive:
