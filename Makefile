@@ -18,7 +18,7 @@ CALLS := .calls
 # are skipped.
 UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
 
-.PHONY: demo test lint lab forwarders bench abuse faults fuzz simulate hammer mutants conformance format clean
+.PHONY: demo test lint lab forwarders partitions bench abuse faults fuzz simulate hammer mutants conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -42,6 +42,11 @@ lab: debian .venv/dev-ready
 # ROUNDS outages of each kind. Root; about half an hour, and an hour with FLIPS=20 and PATIENCE=900.
 forwarders: debian .venv/dev-ready
 	$(BIN)/python -m tests.lab.forwarders_table --flips $(or $(FLIPS),6) --rounds $(or $(ROUNDS),5) --patience $(or $(PATIENCE),60)
+
+# Two agents on one store: their leader ended with the live node, and every partition, ROUNDS times: the tables of
+# docs/partitions.md. LABS laboratories at once. Root; about twenty minutes.
+partitions: debian .venv/dev-ready
+	$(BIN)/python -m tests.lab.partitions_page --rounds $(or $(ROUNDS),3) --labs $(or $(LABS),3)
 
 # Side by side with the servers written in C; ROUNDS rounds of SECONDS each. DOCS=1 puts the figures into docs/.
 bench: debian .venv/dev-ready

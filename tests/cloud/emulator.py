@@ -57,8 +57,8 @@ class Seeded:
 
 
 class Emulator:
-    def __init__(self, *, http_port: int = 0, dns_port: int = 0, stock: bool = False) -> None:
-        self.ports = (http_port, dns_port)
+    def __init__(self, *, host: str = "127.0.0.1", http_port: int = 0, dns_port: int = 0, stock: bool = False) -> None:
+        self.host, self.ports = host, (http_port, dns_port)
         self.stock = stock
         self.session = boto3.session.Session()  # one: each reads the services' models anew
 
@@ -70,14 +70,15 @@ class Emulator:
         if not ready:
             raise RuntimeError(f"the emulated AWS ended with {self.process.wait()} before it was ready")
         ports = json.loads(ready)
-        self.endpoint_url = f"http://127.0.0.1:{ports['http']}"
-        self.dns_address = ("127.0.0.1", int(ports["dns"]))
+        self.endpoint_url = f"http://{self.host}:{ports['http']}"
+        self.dns_address = (self.host, int(ports["dns"]))
         return self
 
     def _command(self) -> list[str]:
         http, dns = map(str, self.ports)
         command = [sys.executable, "-m", "tests.cloud", "--until-stdin-closes"]
-        return [*command, "--http-port", http, "--dns-port", dns, *(["--stock"] if self.stock else [])]
+        command += ["--host", self.host, "--http-port", http, "--dns-port", dns]
+        return [*command, *(["--stock"] if self.stock else [])]
 
     def stop(self) -> None:
         self.process.terminate()

@@ -1,16 +1,16 @@
-"""The whole laboratory: a VPC and a data centre, with a line between them, in eleven namespaces.
+"""The whole laboratory: a VPC and a data centre, with a line between them, in twelve namespaces.
 
-        VPC 10.0.0.0/16                                        data centre 10.10.0.0/24
-                                        dx0 ═══ line ═══ dx0
-    node-a  10.0.1.10 ──┐                                      ┌── agent           10.10.0.53
-    node-b  10.0.2.10 ──┼── vpc (router)               onprem ─┼── agent-2         10.10.0.54
-    witness 10.0.9.5  ──┘   .1 in each subnet    bridge, .1    ├── unbound         10.10.0.10
-            (TCP 443)                                          ├── bind            10.10.0.11
-                                                               ├── client-unbound  10.10.0.20 asks unbound
-                                                               └── client-bind     10.10.0.21 asks bind
+        VPC 10.0.0.0/16                                          data centre 10.10.0.0/24
+                                          dx0 ═══ line ═══ dx0
+    node-a    10.0.1.10 ──┐                                      ┌── agent           10.10.0.53
+    node-b    10.0.2.10 ──┼── vpc (router)               onprem ─┼── agent-2         10.10.0.54
+    witness   10.0.9.5  ──┤   .1 in each subnet    bridge, .1    ├── unbound         10.10.0.10
+              (TCP 443)   │                                      ├── bind            10.10.0.11
+    endpoints 10.0.8.9  ──┘                                      ├── client-unbound  10.10.0.20 asks unbound
+                                                                 └── client-bind     10.10.0.21 asks bind
 
-The emulated AWS runs on the agent's loopback. No namespace has a way out of the laboratory. Everything ends
-with the `with` block, also after a failure.
+The emulated AWS runs on the agent's loopback, or at `endpoints` where several agents ask it. No namespace has a way
+out of the laboratory. Everything ends with the `with` block, also after a failure.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from tests.lab.line import DEVICE, Line
 from tests.lab.samba import Samba
 from tests.lab.watch import EVERY_S, Watch
 
-VPC_HOSTS = {"node-a": "10.0.1.10", "node-b": "10.0.2.10", "witness": "10.0.9.5"}
+VPC_HOSTS = {"node-a": "10.0.1.10", "node-b": "10.0.2.10", "witness": "10.0.9.5", "endpoints": "10.0.8.9"}
 ONPREM_HOSTS = {
     "agent": "10.10.0.53",
     "agent-2": "10.10.0.54",
@@ -54,6 +54,8 @@ class Lab:
     def __init__(self, agents: Sequence[str] = ("agent",)) -> None:
         self.run_id = netns.new_run_id()
         self._agents = [ADDRESS[agent] for agent in agents]
+        self._cuts: list[str] = []
+        self._parted: set[str] = set()
         self._ends = contextlib.ExitStack()
 
     def __enter__(self) -> "Lab":
@@ -106,7 +108,31 @@ class Lab:
         self.spaces["vpc"].ip(f"route add blackhole {ADDRESS[host]}/32")
 
     def unsilence(self, host: str) -> None:
-        self.spaces["vpc"].ip(f"route del blackhole {ADDRESS[host]}/32")
+        """May be repeated."""
+        self.spaces["vpc"].run(["ip", "route", "del", "blackhole", f"{ADDRESS[host]}/32"])
+
+    def cut(self, here: str, far: str) -> None:
+        """Between a host of the data centre and an address of the VPC nothing passes any more: silence both ways."""
+        for words in (f"from {ADDRESS[here]} to {far}", f"from {far} to {ADDRESS[here]}"):
+            self.spaces["vpc"].ip(f"rule add {words} blackhole")
+            self._cuts.append(words)
+
+    def part(self, *hosts: str) -> None:
+        """These hosts of the data centre don't reach each other any more, and all others as before."""
+        for host in hosts:
+            self._isolate(host, "on")
+            self._parted.add(host)
+
+    def join(self) -> None:
+        """Nothing is cut or parted any more."""
+        while self._cuts:
+            self.spaces["vpc"].ip(f"rule del {self._cuts.pop()} blackhole")
+        while self._parted:
+            self._isolate(self._parted.pop(), "off")
+
+    def _isolate(self, host: str, isolated: str) -> None:
+        """Frames pass from an isolated port to those that are not, and back (ip-link(8), bridge_slave)."""
+        self.spaces["onprem"].ip(f"link set dev {host} type bridge_slave isolated {isolated}")
 
     def _build(self) -> None:
         roles = ("vpc", "onprem", *ADDRESS)
