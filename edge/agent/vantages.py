@@ -84,7 +84,7 @@ class Vantages:
 
     async def _post(self) -> bool:
         reports = {service: self._report(service) for service in self._drivers}
-        lived = {service: driver.live() for service, driver in self._drivers.items()}
+        lived = {service: driver.state.assignment for service, driver in self._drivers.items()}
         moved = {service: live for service, live in lived.items() if live and live.round}
         if not await self._said(Word(0, self._path_up(), self._keeper().candidate, reports, moved)):
             return False
