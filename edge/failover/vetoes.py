@@ -6,7 +6,7 @@ asked: what is wrong with the world first, then what people said, then our own d
 
 from collections.abc import Callable
 
-from edge.failover import lease, verdict
+from edge.failover import health, lease, verdict
 from edge.failover.model import Authority, Mode, Need, Opinion, Phase, Reason, Sight, State, Track
 
 HOUR_S = 3600.0
@@ -78,23 +78,24 @@ def standing(state: State, now: float) -> tuple[Reason, ...]:
     return tuple(r for veto in VETOES if veto is not _no_target and (r := veto(state, now)))
 
 
-def _no_target(state: State, _now: float) -> Reason | None:
+def _no_target(state: State, now: float) -> Reason | None:
     need = state.need
     if need is None:
         return None
     if need.target is None:
         return Reason("no_target", f"{need.sentence}; no other node is up")
-    if state.phase is not Phase.PROPOSED and _faltering(state, need.target):
+    if state.phase is not Phase.PROPOSED and _faltering(state, need.target, now):
         return Reason("no_target", f"{need.sentence}; {need.target} has just failed a probe too")
     return None
 
 
-def _faltering(state: State, node: str) -> bool:
-    """What ends one node may be ending the other one: it serves by what we counted so far, and not by the newest probe.
-    A proposal stays, as a person looks at it.
+def _faltering(state: State, node: str, now: float) -> bool:
+    """What ends one node may be ending the other one: our newest probe of it failed, and we can't say yet that it is
+    down. A proposal stays, as a person looks at it.
     """
     track = state.tracks.get(node, Track())
-    return track.health is Sight.ACTIVE and track.seen in (Sight.DOWN, Sight.STANDBY)
+    failed = track.seen in (Sight.DOWN, Sight.STANDBY) and health.fresh(track, state.policy.stale_s, now)
+    return failed and verdict.opinion(state, node, now).sight in (Sight.ACTIVE, Sight.UNKNOWN)
 
 
 def _split_brain(state: State, now: float) -> Reason | None:

@@ -238,3 +238,18 @@ def test_a_file_that_lists_the_vantages_otherwise_is_told_of_and_its_word_counts
         assert verdict.differs(world.state, "dc2") == said
         assert verdict.abstains(world.state, "dc2", world.now) is None
     assert verdict.report(world.state, world.now).listed == ours
+
+
+@pytest.mark.parametrize("later", range(8))
+def test_what_we_fail_to_reach_is_no_target_on_another_vantages_word_alone(later: int) -> None:
+    """Neither while it still counts as serving, nor while nothing proves yet that it is down; then the two disagree."""
+    world = World(replace(TWO, quorum=1)).started()
+    world.sees["b"] = Shown.SILENT
+    for half_seconds in range(60):
+        if half_seconds == later:
+            world.sees["a"] = Shown.REFUSED
+        said = {"a": Opinion(Sight.DOWN, "a is down"), "b": Opinion(Sight.ACTIVE, "b is active")}
+        world.hears(ev.Reported("dc2", Report(world.now, path_up=True, opinions=said)))
+        world.passes(0.5)
+    assert world.live == "a"
+    assert world.state.reason.slug == "no_target"

@@ -270,8 +270,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a node that has just failed a probe as well is a target",
         VETOES,
-        "track.seen in (Sight.DOWN, Sight.STANDBY)",
-        "track.seen is track.health",
+        "failed = track.seen in (Sight.DOWN, Sight.STANDBY)",
+        "failed = track.seen is Sight.UNKNOWN",
         "failover/test_catalogue.py::test_12_what_ends_both_nodes_at_one_moment_moves_nothing",
     ),
     Mutant(
