@@ -25,6 +25,7 @@ METRICS = {
     "edge_node_health": "service node state",
     "edge_probe_seconds": "service node",
     "edge_probe_failures_total": "service node kind",
+    "edge_glimpses_total": "service endpoint kind",
     "edge_path_up": "",
     "edge_view_agrees": "service view",
     "edge_disagreement_seconds": "service",

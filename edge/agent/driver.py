@@ -43,6 +43,7 @@ class Surroundings:
     On the event loop, `served` is called for each new assignment, `told` for each line, and `failed` for a fault in
     this program: the agent then ends, and its successor resumes from the journal. `agreeing` waits until every view
     agrees with a service's epoch, so many seconds at most: by view, how long after the switch it did (None: not yet).
+    `closer` is called when a closer look is wanted at other endpoints than before, or at none any more.
     """
 
     records: Records
@@ -55,6 +56,7 @@ class Surroundings:
     told: Callable[[Line, Cause | None], None]
     failed: Callable[[BaseException], None]
     agreeing: Callable[[str, int, float | None], Awaitable[Mapping[str, float | None]]]
+    closer: Callable[[], None]
 
 
 class Driver:
@@ -150,10 +152,12 @@ class Driver:
     def post(self, event: ev.Event) -> tuple[ev.Effect, ...]:
         now = self._around.clock.monotonic()
         decision = self._step(event, now)
-        self.state = decision.state
+        looked, self.state = self.state.glimpses.keys(), decision.state
         for effect in sorted(decision.effects, key=lambda effect: isinstance(effect, ev.Tell)):  # act, then tell
             self._perform(effect)
         self._arm(decision.deadline, now)
+        if self.state.glimpses.keys() != looked:
+            self._around.closer()
         return decision.effects
 
     def _step(self, event: ev.Event, now: float) -> ev.Decision:
@@ -194,9 +198,7 @@ class Driver:
             case ev.Tell():
                 self._tell(effect)
             case ev.WriteIntent(intent):
-                self._store(
-                    ev.IntentWritten(intent.epoch), intent, self._around.records.write_intent, self.service, intent
-                )
+                self._store(ev.IntentWritten(intent.epoch), intent, self._write_intent, intent)
             case ev.Commit(intent):
                 self._store(ev.Committed(intent.epoch), intent, self._around.records.commit, self.service, intent)
             case ev.Close(epoch, finished):
@@ -242,6 +244,12 @@ class Driver:
         else:
             if done:
                 self.post(done)
+
+    def _write_intent(self, intent: Intent) -> None:
+        self._around.records.write_intent(self.service, intent, self._unled)
+
+    def _unled(self) -> Reason | None:
+        return lease.veto(self.state.lease, self._around.clock.monotonic(), needed_s=0.0)
 
     def _close(self, epoch: int, finished: bool) -> None:
         self._around.records.close(self.service, epoch, finished=finished)

@@ -48,7 +48,7 @@ from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.model import Assignment, Cause, Lease, Observation, Sight
 from edge.history import Line
-from edge.probes.loop import Prober, observe
+from edge.probes.loop import Emit, Prober, observe
 from edge.stores.dynamodb import DynamoStore
 from edge.stores.leases import Leases
 from edge.stores.records import Records
@@ -63,6 +63,7 @@ FIXED = ("agent", "control", "http", "store", "lease", "aws", "dns.listen", "dns
 SETTLED = frozenset({"committed", "agreed", "conflict"})
 LEAVE_S = 1.5  # SIGTERM ends within 5 s: the lease and the last writes have as long each
 NOT_YET = Lease(held=False, until=math.inf, holder=lease.NOBODY)
+WITNESSES = ""  # where the name of a service stands else: all services share them
 Found = tuple[ev.Loaded | None, Sequence[Line]]
 log = logging.getLogger("edge")
 
@@ -247,8 +248,10 @@ class Live:
 
     def _probe_all(self) -> None:
         for service in self._config.services:
-            self._probe(service.name, build.node_targets(service), partial(self._observed, service.name))
-        self._probe("", build.witness_targets(self._config), self._witnessed)
+            emit, glimpsed = partial(self._observed, service.name), partial(self._glimpsed, service.name)
+            self._probe(service.name, build.node_targets(service), emit, glimpsed)
+        self._probe(WITNESSES, build.witness_targets(self._config), self._witnessed, self._glimpsed_witness)
+        self._look_closer()
 
     def _reconfigure(self, old: Service, new: Service) -> None:
         """Switches that stay the same are kept: they know which change of theirs is still PENDING."""
@@ -284,7 +287,7 @@ class Live:
     def _around(self) -> Surroundings:
         threads = (self._threads.store, self._threads.telling, self._threads.acting, self._threads.reading)
         around = (self._records, self._clock, *threads)
-        return Surroundings(*around, self._served, self._told, self.failed, self._views.took_s)
+        return Surroundings(*around, self._served, self._told, self.failed, self._views.took_s, self._look_closer)
 
     def _switches(self, service: Service) -> build.Switches:
         if self._session is None:
@@ -297,12 +300,19 @@ class Live:
         seen = asyncio.run_coroutine_threadsafe(observe(target), loop).result()
         return seen.sight is Sight.ACTIVE, seen.evidence
 
-    def _probe(self, name: str, targets: Sequence[Any], emit: Callable[[Observation], None]) -> None:
+    def _probe(self, name: str, targets: Sequence[Any], emit: Emit, glimpsed: Emit) -> None:
         if name in self._probers:
             self._probers[name].replace(targets)
             return
-        self._probers[name] = Prober(targets, emit, Random())  # noqa: S311 jitter, no secret
+        self._probers[name] = Prober(targets, emit, glimpsed, Random())  # noqa: S311 jitter, no secret
         self._probing[name] = self._group.create_task(self._probers[name].run())
+
+    def _look_closer(self) -> None:
+        """At what each service wants, and at the witnesses for any of them."""
+        wanted = {name: frozenset(driver.state.glimpses) for name, driver in self._drivers.items()}
+        wanted[WITNESSES] = frozenset[str]().union(*wanted.values())
+        for name, prober in self._probers.items():
+            prober.look_closer(wanted[name])
 
     async def _stored(self, read: Callable[..., Any], *what: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads.store, read, *what)
@@ -319,6 +329,16 @@ class Live:
         for service, driver in self._drivers.items():
             driver.post(ev.Observed(seen))
             self._share_what_is_seen(service)
+
+    def _glimpsed(self, service: str, seen: Observation) -> None:
+        self.metrics.glimpsed(service, seen)
+        if service in self._drivers:
+            self._drivers[service].post(ev.Glimpsed(seen))
+            self._share_what_is_seen(service)
+
+    def _glimpsed_witness(self, seen: Observation) -> None:
+        for service in [name for name, driver in self._drivers.items() if seen.endpoint in driver.state.glimpses]:
+            self._glimpsed(service, seen)
 
     def _sharers(self) -> int:
         """How many agents ask AWS for the same account."""

@@ -30,6 +30,8 @@ _CALL_BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 _FAILURES = ("silent", "answered", "local")
+_GLIMPSES = ("answered", "lost", "local")
+_GLIMPSE_TEXT = "Probes of a closer look, beside the schedule: answered in time, lost, local (our own trouble)."
 _WINDOW_TEXT = "From a switch, or the first view that moved, until this view told the new node."
 _FAILURE_TEXT = "Probes that failed: silent, answered (the host did, not the service), local (our own trouble)."
 
@@ -51,6 +53,7 @@ class Metrics(Collector):
             "edge_probe_seconds", "Round trip of the probes that were answered.", _PROBE_BUCKETS_S, "service", "node"
         )
         self._failures = _counter("edge_probe_failures", _FAILURE_TEXT, "service", "node", "kind")
+        self._glimpses = _counter("edge_glimpses", _GLIMPSE_TEXT, "service", "endpoint", "kind")
         self._calls = _histogram("edge_aws_call_seconds", "Time of each call to AWS.", _CALL_BUCKETS_S, "api")
         self._errors = _counter("edge_aws_errors", "Calls to AWS that failed.", "api", "code")
         self._windows = _histogram(
@@ -64,6 +67,10 @@ class Metrics(Collector):
             self._probes.labels(service, node).observe(seen.rtt_s)
         if kind := _failure(seen):
             self._failures.labels(service, node, kind).inc()
+
+    def glimpsed(self, service: str, seen: Observation) -> None:
+        kind = "local" if seen.sight is Sight.UNKNOWN else "answered" if seen.in_time else "lost"
+        self._glimpses.labels(service, seen.endpoint, kind).inc()
 
     def aws_called(self, api: str, seconds: float, fault: Fault | None) -> None:
         self._calls.labels(api).observe(seconds)
@@ -92,8 +99,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._snapshot()
         self._open_series(now)
-        counts = (self._failovers, self._stages, self._windows, self._probes, self._failures, self._calls, self._errors)
-        for counted in counts:
+        probes = (self._probes, self._failures, self._glimpses)
+        for counted in (self._failovers, self._stages, self._windows, *probes, self._calls, self._errors):
             yield from _without_birthdays(counted.collect())
         yield from _services(now)
         yield from _agent(now)
@@ -103,11 +110,13 @@ class Metrics(Collector):
     def _open_series(self, now: Snapshot) -> None:
         """A counter that first appears at 1 hides its first event from `increase()`."""
         for each in now.services:
-            name, nodes = each.state.policy.service, each.state.policy.nodes
+            name, nodes, witnesses = each.state.policy.service, each.state.policy.nodes, each.state.policy.witnesses
             for cause in Cause:
                 self._failovers.labels(name, cause.value)
             for node, kind in product(nodes, _FAILURES):
                 self._failures.labels(name, node, kind)
+            for endpoint, kind in product((*nodes, *witnesses), _GLIMPSES):
+                self._glimpses.labels(name, endpoint, kind)
             for view in each.views:
                 self._windows.labels(name, view.name)
 

@@ -11,7 +11,7 @@ from typing import Any
 from edge.control.contract import FINAL, Forecast, ServiceSnapshot, Snapshot, ViewSnapshot
 from edge.failover import health, verdict, vetoes
 from edge.failover.machine import durations_s
-from edge.failover.model import IN_FLIGHT, Flight, Mode, Override, Reason, Sight, State, Track
+from edge.failover.model import IN_FLIGHT, Flight, Glimpses, Mode, Override, Reason, Sight, State, Track
 from edge.history import Line
 
 Json = dict[str, Any]
@@ -48,6 +48,7 @@ def service(snapshot: Snapshot, seen: ServiceSnapshot) -> Json:
         "nodes": [_node(seen, name, now) for name in policy.nodes],
         "witnesses": [_endpoint(state, name, now) for name in policy.witnesses],
         "path": _path(state, now),
+        "closer_look": [_glimpses(name, seen) for name, seen in state.glimpses.items()],
         "quorum": policy.quorum,
         "vantages": vantages(state, now),
         "override": _override(state.override, now),
@@ -134,6 +135,10 @@ def _path(state: State, now: float) -> Json:
     if trouble is None:
         return {"state": "up", "sentence": "nothing speaks against the path"}
     return {"state": trouble.slug.removeprefix("path_"), "sentence": trouble.sentence}
+
+
+def _glimpses(name: str, seen: Glimpses) -> Json:
+    return {"name": name, "asked": seen.samples, "lost": health.lost(seen)}
 
 
 def path_up(snapshot: Snapshot) -> bool:

@@ -70,6 +70,8 @@ def _notes(seen: Json) -> Iterator[str]:
     """What an operator has to know now; nothing of what is as usual."""
     reason, override = seen["reason"], seen["override"]
     yield f"{reason['slug']}: {reason['sentence']}"
+    if looks := [f"{look['name']} lost {look['lost']} of {look['asked']}" for look in seen["closer_look"]]:
+        yield f"a closer look at every endpoint: {', '.join(looks)}"
     yield from map(_switch, filter(None, (seen["operation"], seen["owed"])))
     if override:
         left = "" if override["left_s"] is None else f", {span(override['left_s'])} left"

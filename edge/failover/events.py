@@ -56,6 +56,13 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class Glimpsed:
+    """A probe beside the schedule ended, of an endpoint at which a closer look is wanted (`State.glimpses`)."""
+
+    observation: Observation
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """A peer agent posted its opinions."""
 
@@ -198,6 +205,7 @@ class Elapsed:
 Event = (
     Loaded
     | Observed
+    | Glimpsed
     | Reported
     | Surveyed
     | SidesRead

@@ -11,7 +11,7 @@ An observation that is UNKNOWN is our own trouble: it is kept as evidence and co
 import math
 from dataclasses import replace
 
-from edge.failover.model import Observation, Sight, Thresholds, Track
+from edge.failover.model import Glimpses, Observation, Sight, Thresholds, Track
 
 WINDOW = 64  # probes: a loss of 5 % is 3 of them, which chance hides once in 26 windows
 _MASK = (1 << WINDOW) - 1
@@ -36,11 +36,24 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
         heard_at=now,
         asked_at=_asked_at(track, seen, now),
         vouched_at=track.vouched_at if same else math.inf,
-        history=(track.history << 1 | seen.in_time) & _MASK,
-        samples=min(track.samples + 1, WINDOW),
+        history=_history(track, seen),
+        samples=_samples(track),
         bucket=0 if recovered else bucket,
         last=seen,
     )
+
+
+def glimpsed(so_far: Glimpses, seen: Observation) -> Glimpses:
+    """What an endpoint showed to a closer look, after one more probe of it."""
+    return so_far if seen.sight is Sight.UNKNOWN else Glimpses(_history(so_far, seen), _samples(so_far))
+
+
+def _history(before: Track | Glimpses, seen: Observation) -> int:
+    return (before.history << 1 | seen.in_time) & _MASK
+
+
+def _samples(before: Track | Glimpses) -> int:
+    return min(before.samples + 1, WINDOW)
 
 
 def _asked_at(track: Track, seen: Observation, now: float) -> float:
@@ -87,7 +100,7 @@ def silent(track: Track, count: int) -> bool:
     return track.samples >= min(count, WINDOW) and not at_all
 
 
-def lost(track: Track, count: int) -> int:
+def lost(track: Track | Glimpses, count: int = WINDOW) -> int:
     """How many of the last `count` probes were not answered in time."""
     asked = min(count, track.samples)
     return asked - (track.history & _newest(asked)).bit_count()

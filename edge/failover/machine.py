@@ -57,6 +57,7 @@ _FOR_NEED = (Cause.FAILURE, Cause.FOLLOW)
 _DAMPED = (*_FOR_NEED, Cause.UNANIMOUS)
 _UNMOVED = (Cause.BOOTSTRAP, Cause.REPAIR)  # no other node became live, so no hold-down follows
 
+Learnt = ev.Observed | ev.Glimpsed | ev.Reported | ev.FreezeSaid | ev.Reconfigured | ev.StoreRecovered | ev.Elapsed
 Effects = tuple[ev.Effect, ...]
 Moved = tuple[State, Effects]
 Outcome = tuple[State, Trigger | None, Effects]
@@ -73,11 +74,17 @@ def step(state: State, event: ev.Event, now: float) -> ev.Decision:
 
 
 def _decided(state: State, effects: Effects, now: float) -> ev.Decision:
+    state = _looking(state, now)
     reason, before = _reason(state, now), state.reason
     if reason.slug != before.slug and {reason.slug, before.slug} & set(vetoes.HOLDS):
         effects = (*effects, ev.Tell("reason", reason.sentence))
     said = state if reason == before else changed(state, reason=reason)
     return ev.Decision(said, effects, reason, _deadline(state, now))
+
+
+def _looking(state: State, now: float) -> State:
+    wanted = verdict.closer(state, _watched(state), now)
+    return state if wanted == state.glimpses else changed(state, glimpses=wanted)
 
 
 def _deadline(state: State, now: float) -> float | None:
@@ -166,9 +173,9 @@ def _stage(state: State) -> Stage:
 
 
 def _taken(state: State, event: ev.Event, now: float) -> Outcome:
+    if isinstance(event, Learnt):
+        return _learnt(state, event, now), None, ()
     match event:
-        case ev.Observed() | ev.Reported() | ev.FreezeSaid() | ev.Reconfigured() | ev.StoreRecovered() | ev.Elapsed():
-            return _learnt(state, event, now), None, ()
         case ev.Loaded() | ev.Agreed():
             return _assigned(state, event, now)
         case ev.Surveyed():
@@ -188,14 +195,13 @@ def _taken(state: State, event: ev.Event, now: float) -> Outcome:
     return _overridden(state, event)
 
 
-Learnt = ev.Observed | ev.Reported | ev.FreezeSaid | ev.Reconfigured | ev.StoreRecovered | ev.Elapsed
-
-
 def _learnt(state: State, event: Learnt, now: float) -> State:
     """Facts that move nothing by themselves: what follows of them is considered after every event."""
     match event:
         case ev.Observed(seen):
             return changed(state, tracks=verdict.observed(state, seen, now))
+        case ev.Glimpsed(seen):
+            return changed(state, glimpses=verdict.glimpsed(state, seen))
         case ev.Reported(vantage, report):
             return _listed(replace(state, reports={**state.reports, vantage: report}))
         case ev.FreezeSaid(window):

@@ -284,6 +284,14 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class Glimpses:
+    """What an endpoint showed to the probes beside its schedule, a bit for each as in `Track`."""
+
+    history: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Flight:
     """A switch under way.
 
@@ -353,12 +361,14 @@ class State:
     `floor` is the highest epoch seen anywhere. `flight` is the switch under way, `owed` the one that it took over from,
     where that had begun and AWS does not agree with it yet. `left`: the nodes that the answers moved away from without
     the store, so that none was fenced; the committed one first. `automatic_at` are the commits of automatic switches in
-    the last hour, `drift_at` those of answers to a drift.
+    the last hour, `drift_at` those of answers to a drift. `glimpses` has the endpoints at which a closer look is
+    wanted, with what it has shown so far; it is empty while none is.
     """
 
     policy: Policy
     phase: Phase = Phase.SILENT
     tracks: Mapping[str, Track] = field(default_factory=dict)
+    glimpses: Mapping[str, Glimpses] = field(default_factory=dict)
     reports: Mapping[str, Report] = field(default_factory=dict)
     assignment: Assignment | None = None
     floor: int = 0

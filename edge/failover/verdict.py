@@ -8,6 +8,10 @@ so no single outage, however long, and in whatever phase and pace it meets the p
 Several outages, or random loss, could. Therefore the others must be answering again, and the run must be so long that
 loss does not explain it, be it steady or just begun (`luck`).
 
+From the live node's first silence until it is judged, a closer look is wanted (`closer`): every endpoint is probed more
+often, beside its schedule. What these probes show stands outside of health: by itself it calls nobody down, and moves
+nothing. It only tells loss that strikes everybody from a node that is worse than the others.
+
 A node whose bucket is full without such a run is down only when another endpoint lost nothing while it failed, and the
 losses are not shared so by chance.
 
@@ -19,9 +23,9 @@ have to be more than those who see it otherwise too: with a quorum of one, two t
 from collections.abc import Mapping, Sequence
 
 from edge.failover import health, luck
-from edge.failover.model import Observation, Opinion, Policy, Reason, Report, Sight, State, Track
+from edge.failover.model import Glimpses, Observation, Opinion, Policy, Reason, Report, Sight, State, Track
 
-_UNSEEN = Track()
+_UNSEEN, _NO_GLIMPSE = Track(), Glimpses()
 _SILENCE = 3  # probes, however low `fall` is: who has just lost one still tells of the path
 
 
@@ -64,6 +68,26 @@ def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]
     return {**others, seen.endpoint: track}
 
 
+def closer(state: State, live: str | None, now: float) -> Mapping[str, Glimpses]:
+    """The endpoints at which a closer look is wanted, with what was shown so far: all, or none."""
+    track = state.tracks.get(live or "", _UNSEEN)
+    if live is None or track.seen is not Sight.DOWN or track.history & 1 or _settled(state, live, now):
+        return {}
+    return {name: _glimpses(state, name) for name in _tracks(state)}
+
+
+def _settled(state: State, live: str, now: float) -> bool:
+    fresh = health.fresh(state.tracks[live], state.policy.stale_s, now)
+    return not fresh or path_down(state, now) is not None or _down(opinion(state, live, now))
+
+
+def glimpsed(state: State, seen: Observation) -> Mapping[str, Glimpses]:
+    """What a closer look has shown after one more probe. One that comes when nobody looks any more is dropped."""
+    if seen.endpoint not in state.glimpses:
+        return state.glimpses
+    return {**state.glimpses, seen.endpoint: health.glimpsed(state.glimpses[seen.endpoint], seen)}
+
+
 def opinion(state: State, node: str, now: float) -> Opinion:
     """What this agent says of a node by its own probes."""
     track = state.tracks.get(node, _UNSEEN)
@@ -75,7 +99,7 @@ def opinion(state: State, node: str, now: float) -> Opinion:
         return Opinion(Sight.UNKNOWN, f"{node} was down, and is not yet back for good{_evidence(track)}")
     proof = _proof(state, node, track, now)
     if proof is None:
-        return Opinion(Sight.UNKNOWN, f"{node} fails, and nothing proves yet that the path works{_evidence(track)}")
+        return Opinion(Sight.UNKNOWN, f"{node} fails, and {_doubt(state, node)}{_evidence(track)}")
     return Opinion(Sight.DOWN, f"{node} is down: {_failures(track)}{_evidence(track)}; {proof}")
 
 
@@ -116,9 +140,28 @@ def _passed_by(state: State, node: str, track: Track, now: float) -> str | None:
     vouching = {name: other for name, other in heard.items() if health.answering(other, fall)}
     if track.vouched_at > track.asked_at or not vouching:
         return None
-    if luck.explains(track, vouching.values(), heard.values()):
+    looked = _glimpses(state, node)
+    if luck.explains(track, vouching.values(), heard.values()) or _alike(state, looked, heard):
         return None
-    return f"{', '.join(vouching)} answered meanwhile"
+    closely = f", and of {looked.samples} probes more it lost {health.lost(looked)}" if looked.samples else ""
+    return f"{', '.join(vouching)} answered meanwhile{closely}"
+
+
+def _alike(state: State, looked: Glimpses, heard: Mapping[str, Track]) -> bool:
+    """Whether a closer look shows everybody's loss rather than the node's. Where nobody looked, it shows nothing."""
+    others = [(track, _glimpses(state, name)) for name, track in heard.items()]
+    return looked.samples > 0 and luck.alike(looked, others) > luck.WORSE
+
+
+def _doubt(state: State, node: str) -> str:
+    looked = _glimpses(state, node)
+    if answered := looked.history.bit_count():
+        return f"of {looked.samples} probes more it answered {answered}: the path may lose them"
+    return "nothing proves yet that the path works"
+
+
+def _glimpses(state: State, name: str) -> Glimpses:
+    return state.glimpses.get(name, _NO_GLIMPSE)
 
 
 def _heard(state: State, node: str, now: float) -> Mapping[str, Track]:

@@ -3,11 +3,14 @@
 Two probes of one endpoint never overlap: a task waits for its probe before it plans the next. A probe that is due while
 the loop was held up is made once, at once, and those that were missed are not made up for.
 
+A closer look at an endpoint is beside its schedule and changes nothing of it: many probes, which are told apart as
+glimpses and may overlap, since one that is not answered would hold up the others until its time-out.
+
 A new kind is one file with one coroutine, and one line in KINDS.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 
@@ -24,6 +27,8 @@ KINDS: Mapping[ProbeKind, Kind] = {
     ProbeKind.SMB: smb.probe,
 }
 WITNESS: Kind = tcp.witness
+GLIMPSES_PER_PROBE = 10
+QUICKEST_S = 0.02  # between two glimpses: 50 connections a second are no load, and as many as a short look needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +41,25 @@ class Target:
     timeout_s: float
     jitter: float
 
+    @property
+    def glimpse_s(self) -> float:
+        """Between two glimpses."""
+        return max(self.interval_s / GLIMPSES_PER_PROBE, QUICKEST_S)
+
+
+Emit = Callable[[Observation], None]
+
+
+Way = Callable[[Target], Coroutine[None, None, None]]
+
 
 class Prober:
-    def __init__(self, targets: Iterable[Target], emit: Callable[[Observation], None], random: Random) -> None:
+    def __init__(self, targets: Iterable[Target], emit: Emit, glimpsed: Emit, random: Random) -> None:
         self._emit = emit
+        self._glimpsed = glimpsed
         self._random = random
         self._wanted = frozenset(targets)
+        self._closer: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
 
     def replace(self, targets: Iterable[Target]) -> None:
@@ -49,14 +67,22 @@ class Prober:
         self._wanted = frozenset(targets)
         self._changed.set()
 
+    def look_closer(self, endpoints: frozenset[str]) -> None:
+        """At these from now on, and at no others. From the loop's own thread."""
+        if endpoints != self._closer:
+            self._closer = endpoints
+            self._changed.set()
+
     async def run(self) -> None:
         """Until it is cancelled."""
-        tasks: dict[Target, asyncio.Task[None]] = {}
+        tasks: dict[tuple[Way, Target], asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             while True:
                 self._changed.clear()
-                await _stop(tasks.pop(gone) for gone in tasks.keys() - self._wanted)
-                tasks |= {new: group.create_task(self._watch(new)) for new in self._wanted - tasks.keys()}
+                wanted = {(self._watch, target) for target in self._wanted}
+                wanted |= {(self._glimpse, target) for target in self._wanted if target.endpoint in self._closer}
+                await _stop(tasks.pop(gone) for gone in tasks.keys() - wanted)
+                tasks |= {(way, target): group.create_task(way(target)) for way, target in wanted - tasks.keys()}
                 await self._changed.wait()
 
     async def _watch(self, target: Target) -> None:
@@ -66,6 +92,17 @@ class Prober:
             await asyncio.sleep(due - loop.time())
             self._emit(await observe(target))
             due = max(due + self._pause_s(target), loop.time())
+
+    async def _glimpse(self, target: Target) -> None:
+        """From any moment on, so that the endpoints don't keep step."""
+        await asyncio.sleep(self._random.uniform(0, target.glimpse_s))
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(self._glimpse_once(target))
+                await asyncio.sleep(target.glimpse_s)
+
+    async def _glimpse_once(self, target: Target) -> None:
+        self._glimpsed(await observe(target))
 
     def _pause_s(self, target: Target) -> float:
         return target.interval_s * self._random.uniform(1 - target.jitter, 1 + target.jitter)

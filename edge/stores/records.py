@@ -21,9 +21,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import StoreConflictError
+from edge.errors import StoreConflictError, StoreError
 from edge.failover.events import Loaded
-from edge.failover.model import ANSWERS, Assignment, Cause, Intent, Override
+from edge.failover.model import ANSWERS, Assignment, Cause, Intent, Override, Reason
 from edge.failover.vetoes import HOUR_S
 from edge.history import Line
 from edge.stores.contract import Item, Store, Value, understood
@@ -92,13 +92,19 @@ class Records:
         return {item.key.removeprefix("assignment/"): item.version for item in items}
 
     @understood(_KEPT)
-    def write_intent(self, service: str, intent: Intent) -> None:
-        """Claim the epoch. Raises StoreConflictError where it is not newer than every epoch that the store knows."""
+    def write_intent(self, service: str, intent: Intent, barred: Callable[[], Reason | None] = lambda: None) -> None:
+        """Claim the epoch. Raises StoreConflictError where it is not newer than every epoch that the store knows.
+
+        Who is `barred` once the store was read claims nothing (StoreError): another may have led already when it was
+        read, and the claim would stand in its way. A claim that is sent, and comes late, meets another version.
+        """
         with self._one:
             known = [self._store.read(f"{kind}/{service}") for kind in ("assignment", "intent")]
             newest = max((item.value["epoch"] for item in known if item), default=0)
             if intent.epoch <= newest:
                 raise StoreConflictError(f"the store has epoch {newest} already")
+            if reason := barred():
+                raise StoreError(f"epoch {intent.epoch} is not opened: {reason.sentence}")
             before = known[1]
             touched = before is not None and before.value["state"] == "open" and _touched(before.value)
             value = {**_plain(intent), "state": "open", "steps": {}, "touched": touched, "at": self._clock.moment()}

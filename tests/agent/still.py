@@ -24,6 +24,6 @@ def still_driver(
     """The configuration's first service, under this name, and without a switch."""
     named = build.policy(config, config.services[0].model_copy(update={"name": name}))
     policy = replace(named, stages=frozenset())
-    quiet = (lambda *_: None, lambda *_: None, _fault, _nobody)
+    quiet = (lambda *_: None, lambda *_: None, _fault, _nobody, lambda: None)
     around = Surroundings(records, records._clock, threads, telling or threads, threads, threads, *quiet)
     return Driver(policy, None, build.NO_SWITCHES, around)

@@ -77,7 +77,7 @@ class Controller:
         self._over.clear()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(Prober(self._targets(), self._saw, Random(1)).run())
+                group.create_task(Prober(self._targets(), self._saw, self._saw, Random(1)).run())
                 group.create_task(self._swap())
                 for act in (self._create, *[self._call] * CALLERS):
                     group.create_task(asyncio.to_thread(self._repeat, act))

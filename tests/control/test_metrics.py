@@ -25,7 +25,7 @@ PROMISED = {
     "edge_build_info", "edge_active_node", "edge_epoch", "edge_failovers_total", "edge_switch_stage_seconds_bucket",
     "edge_hold", "edge_node_health", "edge_probe_seconds_bucket", "edge_probe_failures_total", "edge_path_up",
     "edge_view_agrees", "edge_disagreement_seconds", "edge_answer_age_seconds", "edge_lease_held", "edge_store_up",
-    "edge_store_age_seconds", "edge_witness", "edge_quorum",
+    "edge_store_age_seconds", "edge_witness", "edge_quorum", "edge_glimpses_total",
     "edge_aws_call_seconds_bucket", "edge_aws_errors_total", "edge_credentials_expiry_seconds",
     "edge_dns_queries_total", "edge_dns_dropped_total", "edge_dns_worker_cage", "edge_dns_response_seconds_bucket",
     "edge_config_reload_success",
@@ -212,6 +212,18 @@ def test_probes() -> None:
     kinds = ("silent", "answered", "local")
     assert [of(seen, "edge_probe_failures_total", FILES, "b", kind) for kind in kinds] == [2, 1, 1]
     assert [of(seen, "edge_probe_failures_total", FILES, "a", kind) for kind in kinds] == [0, 0, 0]
+
+
+def test_a_closer_look() -> None:
+    found = metrics(Bench(world()))
+    kinds = ("answered", "lost", "local")
+    for endpoint in ("a", "b", "w"):
+        assert [of(samples(found), "edge_glimpses_total", FILES, endpoint, kind) for kind in kinds] == [0, 0, 0]
+    found.glimpsed(FILES, Observation("w", Sight.ACTIVE, True, "answered", 0.003))
+    found.glimpsed(FILES, Observation("w", Sight.DOWN, True, "connection refused", 0.003))
+    found.glimpsed(FILES, Observation("w", Sight.DOWN, True, "accepted, then silent"))
+    found.glimpsed(FILES, Observation("w", Sight.UNKNOWN, False, "no descriptor"))
+    assert [of(samples(found), "edge_glimpses_total", FILES, "w", kind) for kind in kinds] == [2, 1, 1]
 
 
 def test_switches_are_counted_from_0() -> None:

@@ -1,6 +1,7 @@
 """What people read. The answers are the real ones, of worlds in which something happened."""
 
 import math
+import re
 
 import pytest
 
@@ -73,6 +74,15 @@ def test_a_witness_says_so() -> None:
     desk = Bench(world())
     desk.witness = True
     assert "A WITNESS: IT NEVER LEADS" in shown(desk)
+
+
+def test_what_a_closer_look_has_shown_so_far() -> None:
+    one = world()
+    assert "closer look" not in shown(Bench(one))
+    one.sees["a"] = Shown.SILENT
+    one.passes(2.4)
+    said = next(line for line in shown(Bench(one)).splitlines() if line.startswith("a closer look"))
+    assert re.fullmatch(r"a closer look at every endpoint: a lost (\d+) of \1, b lost 0 of \d+, w lost 0 of \d+", said)
 
 
 def test_before_anything_is_known() -> None:

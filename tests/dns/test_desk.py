@@ -273,7 +273,9 @@ def test_what_a_switch_leaves_as_it_was_is_not_prepared_again(name: str, qtype: 
     [replace(LOCAL, amplification=2.0), replace(LOCAL, identity="b"), replace(LOCAL, cookie_secrets=(SECRET,))],
 )
 def test_after_any_order_everything_ready_is_what_it_would_be_without_those_before(policy: Policy) -> None:
-    orders = [(ZONE, LOCAL), (MOVED, LOCAL), (MOVED, policy), (replace(MOVED, records=(HOST,)), policy), (ZONE, LOCAL)]
+    back = replace(MOVED, serial=99, services=(replace(FILES, epoch=14),))
+    orders = [(ZONE, LOCAL), (MOVED, LOCAL), (back, LOCAL), (back, policy), (MOVED, policy)]
+    orders += [(replace(zone, records=(HOST,)), policy) for zone in (MOVED, back)] + [(ZONE, LOCAL)]
     at = desk()
     for sequence, (zone, held) in enumerate(orders):
         for name in (ZONE.name, "ns1.fs.corp.example", "host.fs.corp.example", FILES.name):

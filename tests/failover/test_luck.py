@@ -1,7 +1,7 @@
 """How well loss explains a node that looks dead: the bounds at their edges, and what moves them."""
 
 from edge.failover import health, luck
-from edge.failover.model import Track
+from edge.failover.model import Glimpses, Track
 
 CLEAN = Track(history=(1 << health.WINDOW) - 1, samples=health.WINDOW)
 
@@ -55,3 +55,30 @@ def test_an_agent_that_has_just_started_knows_little() -> None:
     assert luck.explains(dead(3), [few], [few])
     assert health.lost(few, health.WINDOW) == 1
     assert (health.oldest_loss(few), health.oldest_loss(CLEAN)) == (2, 0)
+
+
+def looked(answered: int, lost: int) -> Glimpses:
+    return Glimpses(((1 << answered) - 1) << lost, answered + lost)
+
+
+def test_a_dead_node_beside_others_that_answer_is_no_loss_of_everybodys() -> None:
+    assert luck.alike(looked(0, 4), [(CLEAN, looked(4, 0))]) < luck.WORSE
+    assert luck.alike(looked(0, 15), [(CLEAN, looked(20, 0)), (CLEAN, looked(19, 1))]) < luck.WORSE
+
+
+def test_who_loses_no_more_than_the_others_is_as_they_are() -> None:
+    assert luck.alike(looked(12, 8), [(CLEAN, looked(14, 6))]) == 1.0
+    assert luck.alike(looked(20, 0), [(CLEAN, looked(20, 0))]) > luck.WORSE
+    assert luck.alike(looked(18, 2), [(CLEAN, looked(20, 0))]) > luck.WORSE
+
+
+def test_who_always_lost_much_makes_no_loss_everybodys() -> None:
+    lossy, begins = lost(*range(2, 65, 2)), CLEAN
+    assert luck.alike(looked(2, 18), [(lossy, looked(10, 10))]) < luck.WORSE
+    assert luck.alike(looked(2, 18), [(begins, looked(10, 10))]) > luck.WORSE
+
+
+def test_however_many_endpoints_lose_however_much_there_is_a_number() -> None:
+    """A likelihood that was taken to the power overflowed: six endpoints that had been clean lost all of a minute."""
+    assert luck.alike(looked(0, 64), [(CLEAN, looked(0, 64))] * 20) == 1.0
+    assert luck.sudden(32, [lost(*range(2, 33))] * 20) == 1.0

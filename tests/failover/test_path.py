@@ -6,6 +6,7 @@ probes. And a node that does die is found in time, so that the first two are no 
 """
 
 import heapq
+import itertools
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -15,7 +16,8 @@ from hypothesis import strategies as st
 
 from edge.failover import events as ev
 from edge.failover.model import Assignment, Observation, Sight, Thresholds
-from tests.failover.world import POLICY, World
+from edge.probes.loop import GLIMPSES_PER_PROBE
+from tests.failover.world import POLICY, Kind, World
 
 START = 1000.0
 
@@ -24,6 +26,10 @@ START = 1000.0
 class Pace:
     interval_s: float
     timeout_s: float
+
+    @property
+    def glimpse_s(self) -> float:
+        return self.interval_s / GLIMPSES_PER_PROBE
 
 
 @dataclass(frozen=True)
@@ -50,21 +56,32 @@ def probe(name: str, at: float, pace: Pace, line: Line, random: Random) -> tuple
 
 
 def lived(world: World, paces: dict[str, Pace], line: Line, seconds: float, *, random: Random, dead: str = "") -> World:
-    """Every endpoint is probed in its own pace for so long; the one that is dead answers nothing."""
-    until = world.now + seconds
-    ends: list[tuple[float, str, Observation | None]]
-    ends = [(world.now + random.uniform(0, pace.interval_s), name, None) for name, pace in paces.items()]
-    heapq.heapify(ends)
-    while ends[0][0] < until:
-        at, name, seen = heapq.heappop(ends)
+    """Every endpoint is probed in its own pace for so long, and more often in a closer look. The dead one is silent."""
+    until, order, looking = world.now + seconds, itertools.count(), False
+    dues: list[tuple[float, int, str, Kind, Observation | None]] = []
+
+    def later(at: float, name: str, kind: Kind, seen: Observation | None = None) -> None:
+        heapq.heappush(dues, (at, next(order), name, kind, seen))
+
+    for name, pace in paces.items():
+        later(world.now + random.uniform(0, pace.interval_s), name, ev.Observed)
+    while dues[0][0] < until:
+        at, _, name, kind, seen = heapq.heappop(dues)
+        pace = paces[name]
         world.passes(at - world.now)
         if seen:
-            world.hears(ev.Observed(seen))
-            continue
-        pace = paces[name]
-        end, seen = probe(name, at, pace, Line(0.0, 1e9) if name == dead else line, random)
-        heapq.heappush(ends, (end, name, seen))
-        heapq.heappush(ends, (max(end, at + pace.interval_s * random.uniform(0.9, 1.1)) + 1e-6, name, None))
+            world.hears(kind(seen))
+            for each in [] if looking else world.state.glimpses:
+                later(at + random.uniform(0, paces[each].glimpse_s), each, ev.Glimpsed)
+            looking = bool(world.state.glimpses)
+        elif kind is ev.Observed:
+            end, seen = probe(name, at, pace, Line(0.0, 1e9) if name == dead else line, random)
+            later(end, name, kind, seen)
+            later(max(end, at + pace.interval_s * random.uniform(0.9, 1.1)) + 1e-6, name, kind)
+        elif looking:
+            end, seen = probe(name, at, pace, Line(0.0, 1e9) if name == dead else line, random)
+            later(end, name, kind, seen)
+            later(at + pace.glimpse_s, name, kind)
     return world
 
 
@@ -135,18 +152,18 @@ def test_random_loss_makes_no_live_node_look_dead(loss: float, witnesses: int) -
     assert not world.all(ev.WriteIntent)
 
 
-@pytest.mark.parametrize("witnesses", [1, 2])
-def test_loss_that_begins_at_once_seldom_makes_a_live_node_look_dead(witnesses: int) -> None:
-    """Of 120 onsets. Who looks at the others' long past, and only at those who have just answered, moves 14 and 15."""
+@pytest.mark.parametrize("witnesses", [0, 1, 2])
+def test_loss_that_begins_at_once_does_not_make_a_live_node_look_dead(witnesses: int) -> None:
+    """Of 120 onsets. Who looks at the others' long past, and only at those who have just answered, moves 14 and 15 with
+    one and two witnesses; who looks no closer moves now and then.
+    """
     names = ["a", "b", "w", "w2"][: 2 + witnesses]
     pace = dict.fromkeys(names, Pace(1.0, 0.5))
-    moved = 0
     for seed in range(120):
         world, random = begun(3, 2, 6, names), Random(seed)
         world.hears(ev.Reconfigured(replace(world.state.policy, loss_limit=0.2)))
         lived(world, pace, Line(), 70.0, random=random)
-        moved += bool(lived(world, pace, Line(loss=0.14), 30.0, random=random).all(ev.WriteIntent))
-    assert moved <= 4
+        assert not lived(world, pace, Line(loss=0.14), 30.0, random=random).all(ev.WriteIntent), seed
 
 
 @settings(max_examples=100, deadline=None)

@@ -20,6 +20,7 @@ from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.machine import step
 from edge.failover.model import Assignment, Observation, Policy, Sight, Stage, State, Thresholds
+from edge.probes.loop import GLIMPSES_PER_PROBE
 from tests.failover.laws import Laws
 
 INTERVAL_S, TIMEOUT_S, RTT_S = 1.0, 0.5, 0.02
@@ -51,6 +52,7 @@ class Shown(Enum):
 
 
 E = TypeVar("E")
+Kind = type[ev.Observed] | type[ev.Glimpsed]
 
 
 class World:
@@ -69,7 +71,8 @@ class World:
         self.slow: tuple[type[ev.Effect], ...] = ()
         self._open: deque[ev.Effect] = deque()
         self._count = itertools.count()
-        self._probes: list[tuple[float, int, str, Shown | None]] = []
+        self._probing = False
+        self._probes: list[tuple[float, int, str, Shown | None, Kind]] = []
         self.hears(ev.LeaseSaid(lease.sole("edge-1") if held else replace(lease.sole("edge-2"), held=False)))
 
     # --- beginning ---------------------------------------------------------------------------------------------------
@@ -81,8 +84,15 @@ class World:
 
     def probed(self, interval_s: float = INTERVAL_S) -> "World":
         """From now on each endpoint is probed, one after the other within an interval."""
+        self._probing = True
         for number, name in enumerate(self.sees):
-            self._later(self.now + (number + 0.3) * interval_s / len(self.sees), name, None)
+            self._later(self.now + (number + 0.3) * interval_s / len(self.sees), name, None, ev.Observed)
+        return self
+
+    def unprobed(self) -> "World":
+        """From now on the test itself says what probes show."""
+        self._probing = False
+        self._probes.clear()
         return self
 
     # --- what happens ------------------------------------------------------------------------------------------------
@@ -99,6 +109,9 @@ class World:
         decision = step(before, event, self.now)
         self.laws.check(before, event, decision, self.now)
         self.state, self.deadline = decision.state, decision.deadline
+        if self._probing and self.state.glimpses and not before.glimpses:
+            for name in self.state.glimpses:
+                self._later(self.now, name, None, ev.Glimpsed)
         self.effects += decision.effects
         self._open += decision.effects
         return decision.effects
@@ -189,17 +202,18 @@ class World:
         probe_at = self._probes[0][0] if self._probes else float("inf")
         return min(probe_at, self.deadline if self.deadline is not None else float("inf"))
 
-    def _later(self, at: float, name: str, shown: Shown | None) -> None:
-        heapq.heappush(self._probes, (at, next(self._count), name, shown))
+    def _later(self, at: float, name: str, shown: Shown | None, kind: Kind) -> None:
+        heapq.heappush(self._probes, (at, next(self._count), name, shown, kind))
 
-    def _probe(self, _at: float, _count: int, name: str, shown: Shown | None) -> None:
-        """A probe begins (nothing shown yet), or ends."""
+    def _probe(self, _at: float, _count: int, name: str, shown: Shown | None, kind: Kind) -> None:
+        """A probe begins (nothing shown yet), or ends. There are glimpses while a closer look is wanted."""
         if shown is not None:
-            self.hears(observed(name, shown))
-            return
-        shown = self.sees[name] if self.path_up else Shown.SILENT
-        self._later(self.now + (TIMEOUT_S if shown.value[2] else RTT_S), name, shown)
-        self._later(self.now + INTERVAL_S, name, None)
+            self.hears(kind(observed(name, shown).observation))
+        elif kind is ev.Observed or self.state.glimpses:
+            shown = self.sees[name] if self.path_up else Shown.SILENT
+            again_s = INTERVAL_S if kind is ev.Observed else INTERVAL_S / GLIMPSES_PER_PROBE
+            self._later(self.now + (TIMEOUT_S if shown.value[2] else RTT_S), name, shown, kind)
+            self._later(self.now + again_s, name, None, kind)
 
 
 def observed(name: str, shown: Shown, rtt_s: float = RTT_S) -> ev.Observed:

@@ -143,8 +143,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "unknown counts as down",
         VERDICT,
-        'return Opinion(Sight.UNKNOWN, f"{node} fails, and nothing proves',
-        'return Opinion(Sight.DOWN, f"{node} fails, and nothing proves',
+        'return Opinion(Sight.UNKNOWN, f"{node} fails, and {_doubt',
+        'return Opinion(Sight.DOWN, f"{node} fails, and {_doubt',
         "failover/test_verdict.py::test_a_silent_node_without_any_other_endpoint_that_answers_is_unknown",
     ),
     Mutant(
@@ -171,9 +171,16 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "loss that explains a run of failures is not reckoned with",
         VERDICT,
-        "if luck.explains(track, vouching.values(), heard.values()):",
-        "if False:",
+        "if luck.explains(track, vouching.values(), heard.values()) or",
+        "if",
         "failover/test_verdict.py::test_the_more_the_path_loses_the_longer_silence_must_last",
+    ),
+    Mutant(
+        "a closer look at the path is not weighed",
+        VERDICT,
+        " or _alike(state, looked, heard):",
+        ":",
+        "failover/test_closer.py::test_loss_that_strikes_everybody_is_seen_though_the_others_answered_each_time",
     ),
     Mutant(
         "one failure too few is enough",
@@ -213,7 +220,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "loss that has just begun hides behind a clean past",
         "edge/failover/luck.py",
-        " or sudden(node.run, heard) > _WORSE",
+        " or sudden(node.run, heard) > WORSE",
         "",
         "failover/test_luck.py::test_a_loss_during_the_run_makes_it_doubtful_whoever_had_it",
     ),
@@ -516,6 +523,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "stores/test_records.py::test_an_epoch_is_claimed_over_older_ones_only",
     ),
     Mutant(
+        "an epoch is opened by who lost the lease while the store was slow",
+        "edge/stores/records.py",
+        "if reason := barred():",
+        "if reason := None:",
+        "stores/test_records.py::test_who_has_lost_the_lease_when_the_store_answers_opens_no_epoch",
+    ),
+    Mutant(
         "epoch not compared: the store commits another epoch than the open one",
         RECORDS,
         'if item is None or item.value["epoch"] != epoch or item.value["state"] != "open":',
@@ -536,6 +550,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "            return Found(Outcome.SILENT)",
         "            return self._nxdomain",
         "dns/test_answer.py::test_an_unassigned_zone_still_answers_for_itself",
+    ),
+    Mutant(
+        "what is ready is kept for a service that has moved",
+        "edge/dns/answer.py",
+        " or site.find(name, qtype) != before.find(name, qtype):",
+        ":",
+        "dns/test_desk.py::test_after_any_order_everything_ready_is_what_it_would_be_without_those_before",
+    ),
+    Mutant(
+        "a reload is taken for a switch, and the site before for all that lasts",
+        "edge/dns/site.py",
+        "return self._lasting == _lasting(zones, policy)",
+        "return True",
+        "dns/test_site.py::test_what_is_no_switch_has_grounds_of_its_own",
     ),
     Mutant(
         "a NOTIFY of anybody is heeded",

@@ -92,7 +92,7 @@ def pauses(began: list[float]) -> list[float]:
 
 def test_pauses_fill_the_jitters_range_and_never_leave_it() -> None:
     recorder = Recorder(takes_s=0.01)
-    run_for(Prober([target(recorder.probe)], ignore, Random(1)), 1000)
+    run_for(Prober([target(recorder.probe)], ignore, ignore, Random(1)), 1000)
     assert 0.9 <= min(pauses(recorder.began)) < 0.91
     assert 1.09 < max(pauses(recorder.began)) <= 1.1
     assert sum(pauses(recorder.began)) / len(pauses(recorder.began)) == pytest.approx(1.0, abs=0.01)
@@ -100,19 +100,19 @@ def test_pauses_fill_the_jitters_range_and_never_leave_it() -> None:
 
 def test_without_jitter_the_pace_is_exact_and_does_not_drift_by_the_probes_own_time() -> None:
     recorder = Recorder(takes_s=0.4)
-    run_for(Prober([target(recorder.probe, jitter=0.0)], ignore, Random(1)), 10.5)
+    run_for(Prober([target(recorder.probe, jitter=0.0)], ignore, ignore, Random(1)), 10.5)
     assert pauses(recorder.began) == pytest.approx([1.0] * 10)
 
 
 def test_the_first_probe_does_not_wait_for_an_interval() -> None:
     recorder = Recorder(takes_s=0.01)
-    run_for(Prober([target(recorder.probe)], ignore, Random(1)), 0.2)
+    run_for(Prober([target(recorder.probe)], ignore, ignore, Random(1)), 0.2)
     assert len(recorder.began) == 1
 
 
 def test_probes_of_one_endpoint_never_overlap() -> None:
     recorder = Recorder(takes_s=2.5)
-    run_for(Prober([target(recorder.probe)], ignore, Random(1)), 100)
+    run_for(Prober([target(recorder.probe)], ignore, ignore, Random(1)), 100)
     assert recorder.most == 1
     assert pauses(recorder.began) == pytest.approx([2.5] * (len(recorder.began) - 1))
 
@@ -126,20 +126,20 @@ def test_missed_probes_are_not_made_up_for() -> None:
         recorder.takes_s = 0.01
         return seen
 
-    run_for(Prober([target(probe, jitter=0.0)], ignore, Random(1)), 20)
+    run_for(Prober([target(probe, jitter=0.0)], ignore, ignore, Random(1)), 20)
     assert pauses(recorder.began)[:4] == pytest.approx([10, 1, 1, 1])
 
 
 def test_endpoints_do_not_wait_for_each_other() -> None:
     slow, quick = Recorder(takes_s=60), Recorder(takes_s=0.01)
-    run_for(Prober([target(slow.probe, "slow"), target(quick.probe, "quick")], ignore, Random(1)), 30)
+    run_for(Prober([target(slow.probe, "slow"), target(quick.probe, "quick")], ignore, ignore, Random(1)), 30)
     assert len(slow.began) == 1
     assert 27 <= len(quick.began) <= 34
 
 
 def test_a_reload_keeps_the_schedule_of_what_did_not_change() -> None:
     kept, gone, new = Recorder(takes_s=0.01), Recorder(takes_s=0.01), Recorder(takes_s=0.01)
-    prober = Prober([target(kept.probe, "kept", jitter=0.0), target(gone.probe, "gone")], ignore, Random(1))
+    prober = Prober([target(kept.probe, "kept", jitter=0.0), target(gone.probe, "gone")], ignore, ignore, Random(1))
     targets = [target(kept.probe, "kept", jitter=0.0), target(new.probe, "new")]
     run_for(prober, 20.6, lambda: prober.replace(targets))
     assert pauses(kept.began) == pytest.approx([1.0] * 20)
@@ -150,7 +150,7 @@ def test_a_reload_keeps_the_schedule_of_what_did_not_change() -> None:
 def test_a_replaced_probe_has_ended_before_its_successor_begins() -> None:
     recorder = Recorder(takes_s=0.8, lingers_s=0.5)
     before = target(recorder.probe)
-    prober = Prober([before], ignore, Random(1))
+    prober = Prober([before], ignore, ignore, Random(1))
     run_for(prober, 21, lambda: prober.replace([replace(before, timeout_s=0.4)]))
     assert recorder.most == 1
 
@@ -158,7 +158,7 @@ def test_a_replaced_probe_has_ended_before_its_successor_begins() -> None:
 def test_nothing_is_said_of_an_endpoint_that_was_taken_away() -> None:
     seen: list[str] = []
     recorder = Recorder(takes_s=0.8)
-    prober = Prober([target(recorder.probe)], lambda observation: seen.append(observation.endpoint), Random(1))
+    prober = Prober([target(recorder.probe)], lambda observation: seen.append(observation.endpoint), ignore, Random(1))
 
     def take_away() -> None:
         prober.replace([])
@@ -169,13 +169,61 @@ def test_nothing_is_said_of_an_endpoint_that_was_taken_away() -> None:
     assert seen == []
 
 
+def glimpsing(prober: Prober, *names: str) -> Callable[[], None]:
+    return lambda: prober.look_closer(frozenset(names))
+
+
+def test_a_closer_look_is_ten_times_as_often_beside_a_schedule_that_stays() -> None:
+    recorder, seen, glimpsed = Recorder(takes_s=0.01), [], []
+    prober = Prober([target(recorder.probe, jitter=0.0)], seen.append, glimpsed.append, Random(1))
+    run_for(prober, 20.6, glimpsing(prober, "a"))
+    assert len(seen) == 21
+    assert len(glimpsed) == pytest.approx(103, abs=1)
+    beside = sorted({at for at in recorder.began if at > 1010.3} - {1000.0 + second for second in range(21)})
+    assert pauses(beside) == pytest.approx([0.1] * (len(beside) - 1))
+
+
+def test_nobody_looks_closer_at_others_or_before_it_is_wanted() -> None:
+    looked, other = Recorder(takes_s=0.01), Recorder(takes_s=0.01)
+    prober = Prober([target(looked.probe, "a"), target(other.probe, "b")], ignore, ignore, Random(1))
+    run_for(prober, 20, glimpsing(prober, "a"))
+    assert sum(at < 1010 for at in looked.began) <= 12
+    assert len(looked.began) > 100
+    assert len(other.began) <= 22
+
+
+def test_glimpses_do_not_wait_for_each_other_and_what_is_under_way_ends_with_the_look() -> None:
+    recorder, glimpsed = Recorder(takes_s=0.5), []
+    prober = Prober([target(recorder.probe)], ignore, glimpsed.append, Random(1))
+    prober.look_closer(frozenset("a"))
+    run_for(prober, 20, glimpsing(prober))
+    assert 5 <= recorder.most <= 7
+    assert len(glimpsed) == pytest.approx(95, abs=2)
+    assert recorder.running == 0
+
+
+def test_a_quick_probe_is_glimpsed_no_more_than_fifty_times_a_second() -> None:
+    assert replace(target(Recorder(0.01).probe), interval_s=0.1).glimpse_s == 0.02
+    assert target(Recorder(0.01).probe).glimpse_s == 0.1
+
+
+def test_a_look_goes_on_over_a_reload_at_what_is_there_then() -> None:
+    gone, new = Recorder(takes_s=0.01), Recorder(takes_s=0.01)
+    prober = Prober([target(gone.probe)], ignore, ignore, Random(1))
+    prober.look_closer(frozenset("a"))
+    run_for(prober, 20, lambda: prober.replace([target(new.probe)]))
+    assert max(gone.began) <= 1010 <= min(new.began)
+    assert len(gone.began) == pytest.approx(len(new.began), abs=5)
+    assert len(new.began) > 100
+
+
 def test_a_fault_in_a_kind_is_unknown_and_the_loop_goes_on() -> None:
     seen: list[Observation] = []
 
     async def broken(_address: str, _port: int, _timeout_s: float) -> Outcome:
         raise KeyError("no such thing")
 
-    run_for(Prober([target(broken)], seen.append, Random(1)), 10)
+    run_for(Prober([target(broken)], seen.append, ignore, Random(1)), 10)
     assert len(seen) >= 9
     assert {(o.sight, o.answered, o.evidence) for o in seen} == {
         (Sight.UNKNOWN, False, "this agent's own trouble: KeyError('no such thing')")
@@ -187,7 +235,7 @@ def test_a_fault_in_the_listener_is_not_swallowed() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ExceptionGroup) as caught, asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        runner.run(Prober([target(Recorder(0.01).probe)], broken, Random(1)).run())
+        runner.run(Prober([target(Recorder(0.01).probe)], broken, ignore, Random(1)).run())
     assert caught.group_contains(ZeroDivisionError)
 
 
@@ -222,7 +270,7 @@ async def test_real_probes_at_full_pace(samba: int) -> None:
             enough.set()
 
     quick = Target("smb", LOOPBACK, samba, KINDS[ProbeKind.SMB], interval_s=0.05, timeout_s=PATIENT_S, jitter=0.1)
-    prober = Prober([quick, replace(quick, endpoint="tcp", kind=KINDS[ProbeKind.TCP])], note, Random(1))
+    prober = Prober([quick, replace(quick, endpoint="tcp", kind=KINDS[ProbeKind.TCP])], note, ignore, Random(1))
     running = asyncio.create_task(prober.run())
     await asyncio.wait_for(enough.wait(), 60)
     running.cancel()

@@ -5,6 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from edge.agent.build import Switches
@@ -17,8 +18,9 @@ from edge.errors import CloudError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
 from edge.failover.lease import Keeper, Timing
-from edge.failover.model import Assignment, Lease, Policy, Reason, Survey
+from edge.failover.model import Assignment, Lease, Observation, Policy, Reason, Survey
 from edge.failover.unanimity import Stance
+from edge.probes.loop import GLIMPSES_PER_PROBE
 from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
 from edge.switches import route53, secondary_ip
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LOOK_S, TICK_S, ASK_S, LEASE_S = 20.0, 1.0, 1.0, 15.0
+Saw = Callable[[Observation], None]
 NOT_YET = Lease(held=False, until=float("inf"), holder=lease.NOBODY)
 
 
@@ -64,8 +67,9 @@ class Watched(Driver):
 class Probe:
     """One endpoint's, again and again: each has its own fate on the way there and back."""
 
-    def __init__(self, agent: "Agent", name: str, saw: Callable[[ev.Observed], None]) -> None:
-        self._agent, self._name, self._saw = agent, name, saw
+    def __init__(self, agent: "Agent", name: str, saw: Saw, again_s: float | None = INTERVAL_S) -> None:
+        """`again_s` None: once."""
+        self._agent, self._name, self._saw, self._again_s = agent, name, saw, again_s
         self._loop, self._timeline, self._nodes = agent.process.loop, agent.process.timeline, agent.nodes
         self._next: Any = None
 
@@ -92,8 +96,37 @@ class Probe:
             self._end(began, shown)
 
     def _end(self, began: float, shown: Shown) -> None:
-        self.plan(began + INTERVAL_S)
-        self._saw(observed(self._name, shown, self._loop.time() - began))
+        if self._again_s:
+            self.plan(began + self._again_s)
+        self._saw(observed(self._name, shown, self._loop.time() - began).observation)
+
+
+class Closer:
+    """The probes beside the schedule, while the driver wants a closer look."""
+
+    def __init__(self, agent: "Agent", driver: Driver, saw: Saw) -> None:
+        self._agent, self._driver, self._saw = agent, driver, saw
+        self._loop = agent.process.loop
+        self._looking = self._stopped = False
+
+    def wanted(self) -> None:
+        """Or not any more, which is seen when the next one is due."""
+        if not self._looking:
+            self._look()
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _look(self) -> None:
+        self._looking = bool(self._driver.state.glimpses) and not self._stopped
+        if self._looking:
+            for name in self._driver.state.glimpses:
+                Probe(self._agent, name, self._glimpsed, None).plan(self._loop.time())
+            self._loop.call_at(self._loop.time() + INTERVAL_S / GLIMPSES_PER_PROBE, self._look)
+
+    def _glimpsed(self, seen: Observation) -> None:
+        if not self._stopped:
+            self._saw(seen)
 
 
 class Agent:
@@ -165,6 +198,7 @@ class Agent:
             told=lambda line, _cause: self._world.tell(self.name, line.sentence),
             failed=process.faults.append,
             agreeing=_agreed,
+            closer=self._look_closer,
         )
         self.driver = driver = self._made_driver(around)
         self.sharing = None if alone else self._made_sharing(Leases(store), records, driver, process, threads)
@@ -302,16 +336,20 @@ class Agent:
         """And did so at every moment of the last `within_s` seconds."""
         return self.unreachable.get(node, -math.inf) < self._world.timeline.now - within_s
 
-    def _probing(self, driver: Watched) -> list[Probe]:
-        def saw(seen: ev.Observed) -> None:
-            driver.post(seen)
+    def _probing(self, driver: Watched) -> list[Probe | Closer]:
+        def saw(event: type[ev.Observed | ev.Glimpsed], seen: Observation) -> None:
+            driver.post(event(seen))
             if self.sharing:
                 self.sharing.saw(driver.service)
 
-        probes = [Probe(self, name, saw) for name in self.nodes.names]
+        self._closer = Closer(self, driver, partial(saw, ev.Glimpsed))
+        probes = [Probe(self, name, partial(saw, ev.Observed)) for name in self.nodes.names]
         for number, probe in enumerate(probes):
             probe.plan(self.process.clock() + (number + self._rng.random()) * INTERVAL_S / len(probes))
-        return probes
+        return [*probes, self._closer]
+
+    def _look_closer(self) -> None:
+        self._closer.wanted()
 
     async def _look(self, driver: Driver) -> None:
         loop = asyncio.get_running_loop()

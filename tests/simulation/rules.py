@@ -45,7 +45,7 @@ class Rules:
         self.broken: str | None = None
         self.committed: dict[int, str] = {}
         self.agreed: dict[tuple[int, int], str] = {}
-        self._opened = 0
+        self._opened = self._abandoned = 0
         self._moved: list[tuple[float, str]] = []
         self._calling: list[str] = []
 
@@ -70,6 +70,8 @@ class Rules:
             self._holds(before["node"] == value["node"], f"epoch {value['epoch']} has two nodes")
         elif kind == "intent" and (before is None or before["epoch"] != value["epoch"]):
             self._intended(value)
+        elif kind == "intent" and value["state"] == "abandoned":
+            self._abandoned = value["epoch"]
 
     def _intended(self, value: Value) -> None:
         self._world.tell("store", f"intent {value['epoch']}: {value['node']} ({value['cause']}: {value['sentence']})")
@@ -123,7 +125,8 @@ class Rules:
             return
         self._world.tell(who, method)
         self._holds(self._world.agents[who].leads(), f"{who} calls {method} without the lease")
-        self._holds(acts_for() >= self._opened, f"{who} calls {method} for {acts_for()}, and {self._opened} is open")
+        superseded = acts_for() < self._opened != self._abandoned
+        self._holds(not superseded, f"{who} calls {method} for {acts_for()}, and {self._opened} is open")
         self._holds(self._begun(STEPS[method]), f"{who} calls {method}, and the journal has nothing of it")
         self._calling.append(who)
         self.check()

@@ -12,7 +12,7 @@ import pytest
 
 from edge.errors import StoreConflictError, StoreError, StoreSchemaError
 from edge.failover.events import Loaded
-from edge.failover.model import Assignment, Cause, Intent, Override
+from edge.failover.model import Assignment, Cause, Intent, Override, Reason
 from edge.history import Line
 from edge.stores.contract import Item, Store
 from edge.stores.records import Clock, Records, boot_id
@@ -212,6 +212,15 @@ def test_only_the_open_epoch_is_committed(records: Records) -> None:
     with pytest.raises(StoreConflictError):
         records.commit(FILES, intent(2))
     assert records.load(FILES).assignment is None
+
+
+def test_who_has_lost_the_lease_when_the_store_answers_opens_no_epoch(records: Records, store: Store) -> None:
+    """The store was slow, and another agent leads by now: our claim would stand in the way of its own."""
+    records.write_intent(FILES, intent(2))
+    with pytest.raises(StoreError, match="epoch 3 is not opened: the leader is edge-2"):
+        records.write_intent(FILES, intent(3), lambda: Reason("lease", "the leader is edge-2"))
+    assert (item := store.read(f"intent/{FILES}"))
+    assert item.value["epoch"] == 2
 
 
 def test_a_commit_whose_answer_was_lost_can_be_repeated(records: Records) -> None:
