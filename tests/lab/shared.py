@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from edge.config.budget import detection_s
@@ -28,6 +27,7 @@ from edge.stores.dynamodb import DynamoStore
 from edge.stores.table import create
 from tests.cloud.emulator import Emulator, Layout, Seeded
 from tests.lab import netns
+from tests.lab.built import Built
 from tests.lab.daemon import Daemon
 from tests.lab.topology import ADDRESS, SERVICE, WITNESS_PORT, Lab
 from tests.lab.watch import SILENCE, Watch
@@ -177,7 +177,7 @@ class Member:
         return next((change.seen_s - since_s for change in wanted), None)
 
 
-class Shared:
+class Shared(Built):
     """In a laboratory that runs, built for both agents."""
 
     def __init__(self, lab: Lab) -> None:
@@ -199,11 +199,6 @@ class Shared:
             ends.callback(self.clear)
             self._ends = ends.pop_all()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.close()
 
     def _watch(self, name: str) -> Watch:
         return self.lab.watch(CLIENT, ADDRESS[AGENTS[name]], f"{name}.watch", every_s=WATCH_EVERY_S)
@@ -317,7 +312,7 @@ class Shared:
         return member.daemon.tail() if member.daemon else ""
 
 
-class Labs:
+class Labs(Built):
     """So many laboratories, each with its two agents."""
 
     def __init__(self, count: int) -> None:
@@ -333,11 +328,6 @@ class Labs:
             self._crew = ends.enter_context(ThreadPoolExecutor(self._count))
             self._ends = ends.pop_all()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.close()
 
     def run(self, jobs: Iterable[Callable[[Shared], T]]) -> list[Future[T]]:
         """Each in the first laboratory that is free. Returns when all have ended."""

@@ -19,12 +19,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 from dnslib import DNSRecord
 
 from tests.lab import forwarders, netns
+from tests.lab.built import Built
 from tests.lab.daemon import Daemon, accepts_tcp
 from tests.lab.line import DEVICE, Line
 from tests.lab.samba import Samba
@@ -48,7 +48,7 @@ SERVICE = f"files.{forwarders.ZONE}"
 QUERY_S = 2.0
 
 
-class Lab:
+class Lab(Built):
     """Starts with the line up, Samba on both nodes, the witness, both forwarders, and no agent."""
 
     def __init__(self, agents: Sequence[str] = ("agent",)) -> None:
@@ -71,11 +71,6 @@ class Lab:
             self._serve()
             self._ends = ends.pop_all()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.close()
 
     def run(self, role: str, argv: Sequence[str], timeout_s: float = 30.0) -> subprocess.CompletedProcess[str]:
         return self.spaces[role].run(argv, timeout_s)

@@ -15,11 +15,11 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import partial
-from types import TracebackType
 
 from tests.lab import netns
 from tests.lab.asker import Asked, Asker
 from tests.lab.authorities import NODE_PORT, NODES, PATIENCE_S, Agent, Authority, set_up
+from tests.lab.built import Built
 from tests.lab.daemon import Daemon, accepts_tcp
 from tests.lab.forwarders import AGENTS, ZONE, Files, Forwarder, Place
 
@@ -35,7 +35,7 @@ with socket.create_server(("", {NODE_PORT}), backlog=64) as door:
 """
 
 
-class TwoAgents:
+class TwoAgents(Built):
     """`forwarders` by a name of one's own; they start with the `with` block, when both agents answer node a. `set_up`:
     the agents' machines as shipped.
     """
@@ -65,11 +65,6 @@ class TwoAgents:
             self._serve()
             self._ends = ends.pop_all()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ends.close()
 
     # --- building -------------------------------------------------------------------------------------------------
 
