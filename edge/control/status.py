@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.control.contract import FINAL, Forecast, ServiceSnapshot, Snapshot, ViewSnapshot
 from edge.failover import health, verdict, vetoes
-from edge.failover.machine import durations_s
+from edge.failover.flights import durations_s
 from edge.failover.model import IN_FLIGHT, Flight, Glimpses, Mode, Override, Reason, Sight, State, Track
 from edge.history import Line
 

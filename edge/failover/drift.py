@@ -12,9 +12,11 @@ who keeps changing AWS back is not fought for longer than `drift_per_hour` of th
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge.failover import verdict, vetoes
+from edge.failover import flights, verdict, vetoes
 from edge.failover.events import SidesRead, Tell
-from edge.failover.model import Assignment, Drift, OnDrift, Phase, Pointing, Reason, Sight, State
+from edge.failover.flights import Outcome
+from edge.failover.model import Assignment, Cause, Drift, OnDrift, Phase, Pointing, Reason, Sight, State
+from edge.failover.table import Trigger
 
 READINGS = 2
 APART_S = 2.0  # a describe is as old as that at most, as the runner takes it too; people may read views at any time
@@ -23,7 +25,32 @@ _OTHERS = frozenset({"manual", "rejected", "hold_down", "flap_budget"})
 """Vetoes that are about a live node that fails: a drift has a word and a budget of its own."""
 
 
-def read(state: State, event: SidesRead, now: float) -> State:
+def sides_read(state: State, event: SidesRead, now: float) -> Outcome:
+    if not state.lease.held:  # the leader changes AWS, and what it committed may not have been read yet
+        return replace(state, drift=None), None, ()
+    before, state = state.drift, _read(vetoes.refreshed(state, now), event, now)
+    told, found = _told(before, state.drift), state.drift
+    if found is None or found is before or found.times < READINGS:  # what was not read now proves nothing now
+        return state, None, told
+    if found.epoch > state.floor:
+        state, trigger, more = flights.outrun(state, found.epoch, f"AWS carries epoch {found.epoch}: {found.sentence}")
+        return state, trigger, (*told, *more)
+    if found.held:
+        return state, None, told
+    state, trigger, more = _answered(state, found, now)
+    return state, trigger, (*told, *more)
+
+
+def _answered(state: State, found: Drift, now: float) -> Outcome:
+    adopts = state.policy.on_drift is OnDrift.ADOPT
+    node = found.node if adopts else state.assignment and state.assignment.node
+    cause, trigger = (Cause.ADOPT, Trigger.ADOPTED) if adopts else (Cause.REPAIR, Trigger.REPAIRED)
+    sentence = f"AWS was changed by somebody else: {found.sentence}"
+    state, effects = flights.opened(state, node or "", cause, now, who=flights.SELF, sentence=sentence)
+    return state, trigger, effects
+
+
+def _read(state: State, event: SidesRead, now: float) -> State:
     """With what this reading of AWS shows. Where a side could not be read, the others do not prove that all is well."""
     live = state.assignment
     if live is None or live.round or event.epoch != live.epoch or not _at_rest(state):
@@ -97,7 +124,7 @@ def _budget(state: State, now: float) -> Reason | None:
     return Reason("drift_budget", sentence)
 
 
-def told(before: Drift | None, after: Drift | None) -> tuple[Tell, ...]:
+def _told(before: Drift | None, after: Drift | None) -> tuple[Tell, ...]:
     """Once for each drift that two readings show, again when it or the answer to it changes, and when it is over."""
     if after is None:
         over = Tell("drift", "AWS says again what is committed")

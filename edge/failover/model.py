@@ -72,6 +72,10 @@ class Stage(Enum):
     VERIFY = "verify"
 
 
+STAGE_OF = {Phase.FENCING: Stage.FENCE, Phase.MOVING: Stage.MOVE, Phase.PUBLISHING: Stage.PUBLISH}
+"""The stage that a phase before the commit is for."""
+
+
 class Survey(Enum):
     """How far the reading of AWS is, for a service that never had an assignment."""
 

@@ -5,9 +5,10 @@ asked: what is wrong with the world first, then what people said, then our own d
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from edge.failover import health, lease, verdict
-from edge.failover.model import Authority, Mode, Need, Opinion, Phase, Reason, Sight, State, Track
+from edge.failover import flights, health, lease, verdict
+from edge.failover.model import IN_FLIGHT, STAGE_OF, Authority, Mode, Need, Opinion, Phase, Reason, Sight, State, Track
 
 HOUR_S = 3600.0
 
@@ -33,6 +34,27 @@ HOLDS = (
     "silent",
 )
 """Every slug with which a service holds: the labels of `edge_hold`."""
+
+
+def refreshed(state: State, now: float) -> State:
+    """The state with what time has ended taken out, and the present need worked out."""
+    said = state.override
+    if said and said.until is not None and said.until <= now:
+        state = replace(state, override=None)
+    live = watched(state)
+    needed = need(state, live, now) if live else None
+    rejected = state.rejected if needed else None
+    if (needed, rejected) == (state.need, state.rejected):
+        return state
+    return replace(state, need=needed, rejected=rejected)
+
+
+def watched(state: State) -> str | None:
+    """The node whose failure asks for a switch: a waiting one's target, else the live node; None while one runs."""
+    if state.phase in IN_FLIGHT:
+        flight = flights.current(state)
+        return flight.intent.node if flight.waiting and state.phase in STAGE_OF else None
+    return state.assignment.node if state.assignment else None
 
 
 def need(state: State, live: str, now: float) -> Need | None:

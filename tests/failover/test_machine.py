@@ -6,7 +6,8 @@ import pytest
 
 from edge.errors import Fault
 from edge.failover import events as ev
-from edge.failover.machine import SURVEY_RETRY_S, step
+from edge.failover.bootstrap import SURVEY_RETRY_S
+from edge.failover.machine import step
 from edge.failover.model import (
     Assignment,
     Authority,

@@ -20,7 +20,8 @@ class Mutant:
 
 UNANIMITY, AGREEING = "edge/failover/unanimity.py", "edge/agent/unanimity.py"
 LEASE, SHARING = "edge/failover/lease.py", "edge/agent/sharing.py"
-MACHINE, TABLE = "edge/failover/machine.py", "edge/failover/table.py"
+MACHINE, TABLE, MODEL = (f"edge/failover/{name}.py" for name in ("machine", "table", "model"))
+FLIGHTS, JOURNAL, STAGES = (f"edge/failover/{name}.py" for name in ("flights", "journal", "stages"))
 VERDICT, HEALTH, VETOES, DRIFT = (f"edge/failover/{name}.py" for name in ("verdict", "health", "vetoes", "drift"))
 RUNNER, ROUTE53 = "edge/switches/runner.py", "edge/switches/route53.py"
 RECORDS, SQLITE, DYNAMODB = "edge/stores/records.py", "edge/stores/sqlite.py", "edge/stores/dynamodb.py"
@@ -319,7 +320,7 @@ MUTANTS: tuple[Mutant, ...] = (
     # --- the machine -------------------------------------------------------------------------------------------------
     Mutant(
         "the next epoch is counted from the assignment, not from the highest that was seen",
-        MACHINE,
+        FLIGHTS,
         "epoch = state.floor + 1",
         "epoch = (state.assignment.epoch if state.assignment else 0) + 1",
         "failover/test_machine.py::test_who_takes_the_lease_opens_above_what_the_last_leader_left",
@@ -328,7 +329,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "effect before intent: fenced before the epoch is claimed",
         MACHINE,
         "return state, (ev.WriteIntent(running.intent),)",
-        "return state, (ev.RunStage(running.intent, Stage.FENCE), ev.WriteIntent(running.intent))",
+        "return state, (ev.RunStage(running.intent, stages.Stage.FENCE), ev.WriteIntent(running.intent))",
         "failover/test_machine.py::test_the_steps_of_a_switch_in_order",
     ),
     Mutant(
@@ -340,77 +341,77 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "moved before it is fenced",
-        MACHINE,
+        MODEL,
         "Phase.FENCING: Stage.FENCE, Phase.MOVING: Stage.MOVE,",
         "Phase.FENCING: Stage.MOVE, Phase.MOVING: Stage.FENCE,",
         "failover/test_machine.py::test_the_steps_of_a_switch_in_order",
     ),
     Mutant(
         "published before it is moved",
-        MACHINE,
+        MODEL,
         "Phase.MOVING: Stage.MOVE, Phase.PUBLISHING: Stage.PUBLISH}",
         "Phase.MOVING: Stage.PUBLISH, Phase.PUBLISHING: Stage.MOVE}",
         "failover/test_machine.py::test_the_steps_of_a_switch_in_order",
     ),
     Mutant(
         "a fence that fails is passed over where it is required",
-        MACHINE,
+        STAGES,
         "if stage is Stage.FENCE and not policy.fence_required:",
         "if stage is Stage.FENCE:",
         "failover/test_machine.py::test_a_required_fence_that_fails_keeps_everything_where_it_is",
     ),
     Mutant(
         "the answer moves without AWS where it is to hold",
-        MACHINE,
+        STAGES,
         " and policy.on_outage is OnOutage.ANSWER:",
         ":",
         "failover/test_machine.py::test_on_outage_hold_nothing_moves_until_aws_takes_it",
     ),
     Mutant(
         "a stage that may not act counts as an outage of AWS",
-        MACHINE,
+        STAGES,
         "if event.fault is Fault.BARRED:",
         "if event.fault is None:",
         "failover/test_machine.py::test_a_stage_that_may_not_act_is_no_outage_and_moves_nothing",
     ),
     Mutant(
         "a switch goes on without the lease",
-        MACHINE,
+        JOURNAL,
         "if flight is None or asked:",
         "if flight is None or asked or flight:",
         "failover/test_machine.py::test_without_the_lease_a_switch_is_left_to_the_new_leader",
     ),
     Mutant(
         "a late outcome of an older epoch counts",
-        MACHINE,
-        "return event.epoch == flight.intent.epoch and event.stage is _stage(state)",
-        "return event.stage is _stage(state)",
+        STAGES,
+        "return event.epoch == flight.intent.epoch and event.stage is present(state)",
+        "return event.stage is present(state)",
         "failover/test_machine.py::test_an_outcome_of_an_older_epoch_says_nothing",
     ),
     Mutant(
         "epoch not compared: an older assignment is taken over from the store",
-        MACHINE,
+        JOURNAL,
         "newer = found if found and (before is None or found.at > before.at) else None",
         "newer = found",
         "simulation/test_scenarios.py::test_a_store_that_is_restored_from_an_older_backup_takes_no_answer_back",
     ),
     Mutant(
         "a switch that had begun is taken for one that had not",
-        MACHINE,
+        JOURNAL,
         "if opened and event.begun:",
         "if opened and event.begun is None:",
         "failover/test_machine.py::test_a_switch_that_had_begun_is_finished_after_a_restart",
     ),
     Mutant(
         "debts are forgotten at once",
-        MACHINE,
+        STAGES,
         "debts=(*flight.debts, stage)",
         "debts=flight.debts",
         "failover/test_machine.py::test_debts_are_paid_in_order",
     ),
     Mutant(
         "debts are forgotten after a restart",
-        MACHINE,
+        JOURNAL,
         "Flight(unsettled, now, debts=_ACTING)",
         "Flight(unsettled, now)",
         "simulation/test_scenarios.py::test_a_debt_outlives_the_leader",
@@ -617,7 +618,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "what was agreed on fences nobody when the store is back",
-        MACHINE,
+        FLIGHTS,
         "return tuple(sorted({*live, *state.left, *reached} - {node}))",
         "return tuple(sorted({*live, *reached} - {node}))",
         "failover/test_unanimity.py::test_the_leaders_first_act_writes_it_as_the_next_epoch_and_fences_the_old_node",
