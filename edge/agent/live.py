@@ -17,22 +17,23 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
-from random import Random
 from typing import Any
 
 from edge.agent import answers, build
+from edge.agent.aftermath import Aftermath
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.examiner import Examiner
 from edge.agent.forecast import forecast
 from edge.agent.lookout import Lookout
 from edge.agent.notices import Notices, heed
 from edge.agent.peers import Peers
+from edge.agent.probing import Probing
 from edge.agent.reach import Reach
 from edge.agent.sharing import Sharing
 from edge.agent.stances import UnsignedError, key_of
 from edge.agent.systemd import notify
 from edge.agent.threads import Threads
-from edge.agent.trails import Trails, trail
+from edge.agent.trails import Trails
 from edge.agent.unanimity import Unanimity
 from edge.agent.views import Views
 from edge.agent.wake import Awake, refuse_unknown_nodes
@@ -46,9 +47,9 @@ from edge.dns.guard import Policy as DnsPolicy
 from edge.errors import ConfigError, Fault, RefusedError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
-from edge.failover.model import Assignment, Cause, Lease, Observation, Sight
+from edge.failover.model import Assignment, Lease, Sight
 from edge.history import Line
-from edge.probes.loop import Emit, Prober, observe
+from edge.probes.loop import observe
 from edge.stores.dynamodb import DynamoStore
 from edge.stores.leases import Leases
 from edge.stores.records import Records
@@ -60,10 +61,8 @@ TICK_S = 1.0
 WARM_S = 5.0  # credentials that hang must not keep the probes from starting
 HISTORY_LINES = 200
 FIXED = ("agent", "control", "http", "store", "lease", "aws", "dns.listen", "dns.workers")  # a reload can't change them
-SETTLED = frozenset({"committed", "agreed", "conflict"})
 LEAVE_S = 1.5  # SIGTERM ends within 5 s: the lease and the last writes have as long each
 NOT_YET = Lease(held=False, until=math.inf, holder=lease.NOBODY)
-WITNESSES = ""  # where the name of a service stands else: all services share them
 Found = tuple[ev.Loaded | None, Sequence[Line]]
 log = logging.getLogger("edge")
 
@@ -86,8 +85,6 @@ class Live:
         self._records, self._sharing = self._reached_store(awake.kept)
         self._peers = Peers(lambda: self._config)
         self._unanimity = self._agreeing(self._sharing) if self._sharing else None
-        self._probers: dict[str, Prober] = {}
-        self._probing: dict[str, asyncio.Task[None]] = {}
         reading = self._threads.viewing, awake.clock.monotonic
         self._views = Views(*reading, self._assignment, self.metrics.view_agreed, self._sharers)
         present = (lambda: self._config), self._drivers
@@ -95,6 +92,16 @@ class Live:
         self._trails = Trails(self._threads.reading, self._remarked, self.failed)
         self._notices = Notices(lambda: self._config)
         self._watch = Watch(self._views, self._lookout.sides_of, self.failed)
+        self._probing = Probing(*present, self._sharing, self.metrics)
+        self._aftermath = Aftermath(
+            *present,
+            self._session,
+            metrics=self.metrics,
+            lookout=self._lookout,
+            watch=self._watch,
+            trails=self._trails,
+            notices=self._notices if self._sharing else None,
+        )
         self._examiner = Examiner(
             *present,
             records=self._records,
@@ -106,7 +113,6 @@ class Live:
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.crashed = self.handing_over = False
         self._reloading = asyncio.Lock()
-        self._probing_began = False
         self._confirmed_at = self._began
         self._dns_ready = False
         self._reload_ok = True
@@ -150,22 +156,21 @@ class Live:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        async with asyncio.TaskGroup() as self._group:
-            self._group.create_task(self._until_fault())
-            self._group.create_task(self._awake.workers.supervise())
-            self._group.create_task(self._tell_ready())
-            self._group.create_task(self._again_and_again(self._pet))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._until_fault())
+            group.create_task(self._awake.workers.supervise())
+            group.create_task(self._tell_ready())
+            group.create_task(self._again_and_again(self._pet))
             await self._warm()
-            self._probing_began = True
-            self._probe_all()
+            self._probing.begin(group)
             for act in (self._confirm, self._test_store):
-                self._group.create_task(self._again_and_again(act))
-            self._group.create_task(self._lookout.run())
-            self._group.create_task(self._examiner.run())
+                group.create_task(self._again_and_again(act))
+            group.create_task(self._lookout.run())
+            group.create_task(self._examiner.run())
             if self._sharing and self._unanimity:
-                self._group.create_task(self._sharing.run())
-                self._group.create_task(self._unanimity.run())
-                self._group.create_task(heed(self._awake.workers, self._sharing.look))
+                group.create_task(self._sharing.run())
+                group.create_task(self._unanimity.run())
+                group.create_task(heed(self._awake.workers, self._sharing.look))
 
     async def _again_and_again(self, act: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -195,8 +200,7 @@ class Live:
 
     async def stop(self) -> None:
         """After a crash, and where a successor is announced, the workers answer on until its own have taken over."""
-        for probing in self._probing.values():
-            probing.cancel()
+        self._probing.stop()
         await asyncio.gather(*(driver.stop() for driver in self._drivers.values()))
         if self._sharing and not self.handing_over:  # a successor here takes the lease over by itself
             await self._sharing.leave(LEAVE_S)
@@ -231,27 +235,17 @@ class Live:
             else:
                 self._begin(service, *found[service.name])
         self._examiner.forget_the_gone()
-        if self._probing_began:
-            self._probe_all()
+        self._probing.again()
         if self._sharing:
             self._sharing.look_again()
         return gone
 
     def _dropped(self, name: str) -> Driver:
-        if name in self._probing:
-            self._probing.pop(name).cancel()
-            self._probers.pop(name)
+        self._probing.ended(name)
         self._lived.pop(name, None)
         self._watch.ended(name)
         self._trails.ended(name)
         return self._drivers.pop(name)
-
-    def _probe_all(self) -> None:
-        for service in self._config.services:
-            emit, glimpsed = partial(self._observed, service.name), partial(self._glimpsed, service.name)
-            self._probe(service.name, build.node_targets(service), emit, glimpsed)
-        self._probe(WITNESSES, build.witness_targets(self._config), self._witnessed, self._glimpsed_witness)
-        self._look_closer()
 
     def _reconfigure(self, old: Service, new: Service) -> None:
         """Switches that stay the same are kept: they know which change of theirs is still PENDING."""
@@ -287,7 +281,8 @@ class Live:
     def _around(self) -> Surroundings:
         threads = (self._threads.store, self._threads.telling, self._threads.acting, self._threads.reading)
         around = (self._records, self._clock, *threads)
-        return Surroundings(*around, self._served, self._told, self.failed, self._views.took_s, self._look_closer)
+        told = (self._served, self._aftermath.of, self.failed)
+        return Surroundings(*around, *told, self._views.took_s, self._probing.look_closer)
 
     def _switches(self, service: Service) -> build.Switches:
         if self._session is None:
@@ -300,92 +295,20 @@ class Live:
         seen = asyncio.run_coroutine_threadsafe(observe(target), loop).result()
         return seen.sight is Sight.ACTIVE, seen.evidence
 
-    def _probe(self, name: str, targets: Sequence[Any], emit: Emit, glimpsed: Emit) -> None:
-        if name in self._probers:
-            self._probers[name].replace(targets)
-            return
-        self._probers[name] = Prober(targets, emit, glimpsed, Random())  # noqa: S311 jitter, no secret
-        self._probing[name] = self._group.create_task(self._probers[name].run())
-
-    def _look_closer(self) -> None:
-        """At what each service wants, and at the witnesses for any of them."""
-        wanted = {name: frozenset(driver.state.glimpses) for name, driver in self._drivers.items()}
-        wanted[WITNESSES] = frozenset[str]().union(*wanted.values())
-        for name, prober in self._probers.items():
-            prober.look_closer(wanted[name])
-
     async def _stored(self, read: Callable[..., Any], *what: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads.store, read, *what)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
-    def _observed(self, service: str, seen: Observation) -> None:
-        self.metrics.probed(service, seen.endpoint, seen)
-        if service in self._drivers:  # a probe may end just after its service was taken out
-            self._drivers[service].post(ev.Observed(seen))
-            self._share_what_is_seen(service)
-
-    def _witnessed(self, seen: Observation) -> None:
-        for service, driver in self._drivers.items():
-            driver.post(ev.Observed(seen))
-            self._share_what_is_seen(service)
-
-    def _glimpsed(self, service: str, seen: Observation) -> None:
-        self.metrics.glimpsed(service, seen)
-        if service in self._drivers:
-            self._drivers[service].post(ev.Glimpsed(seen))
-            self._share_what_is_seen(service)
-
-    def _glimpsed_witness(self, seen: Observation) -> None:
-        for service in [name for name, driver in self._drivers.items() if seen.endpoint in driver.state.glimpses]:
-            self._glimpsed(service, seen)
-
     def _sharers(self) -> int:
         """How many agents ask AWS for the same account."""
         return max(len(self._config.vantage.names), 1)
-
-    def _share_what_is_seen(self, service: str) -> None:
-        if self._sharing:
-            self._sharing.saw(service)
 
     def _served(self, service: str, assignment: Assignment) -> None:
         self._lived[service] = assignment
         self._awake.workers.publish(zones(self._config, self._lived))
         if isinstance(self._awake.kept, Served):
             self._threads.disk.submit(_remember, self._awake.kept, service, assignment)
-
-    def _told(self, line: Line, cause: Cause | None) -> None:
-        if line.kind == "committed" and cause:
-            self.metrics.failed_over(line.service, cause)
-            if self._sharing:
-                self._notices.tell(line.service)
-        if line.took_s:
-            self.metrics.stages(line.service, line.took_s)
-        if line.kind in SETTLED:
-            self._lookout.look_again()
-        self._watched(line)
-
-    def _watched(self, line: Line) -> None:
-        """The views of a switch are read often; a first assignment is no switch."""
-        driver = self._drivers.get(line.service)
-        flight = driver.state.flight if driver else None
-        match line.kind:
-            case "opened" if flight and flight.intent.origin:
-                self._watch.opened(line.service, Assignment(flight.intent.node, flight.intent.epoch))
-            case "stage":
-                self._watch.stirred(line.service)
-            case "committed":
-                self._watch.committed(line.service)
-            case "abandoned" | "lost":
-                self._watch.ended(line.service)
-            case "drift":
-                self._ask_who(line)
-
-    def _ask_who(self, line: Line) -> None:
-        asked = self._config.aws and self._config.aws.cloudtrail
-        service = next((each for each in self._config.services if each.name == line.service), None)
-        if asked and service and self._session:
-            self._trails.ask(service.name, trail(service, self._session), line.wall_s)
 
     def _remarked(self, service: str, sentence: str) -> None:
         if service in self._drivers:
