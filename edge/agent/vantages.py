@@ -86,10 +86,11 @@ class Vantages:
         reports = {service: self._report(service) for service in self._drivers}
         lived = {service: driver.state.assignment for service, driver in self._drivers.items()}
         moved = {service: live for service, live in lived.items() if live and live.round}
-        if not await self._said(Word(0, self._path_up(), self._keeper().candidate, reports, moved)):
-            return False
-        self._posted = {service: _told(report) for service, report in reports.items()}
-        return True
+        self._posted = {service: _told(report) for service, report in reports.items()}  # what is seen meanwhile is news
+        if await self._said(Word(0, self._path_up(), self._keeper().candidate, reports, moved)):
+            return True
+        self._posted = {}
+        return False
 
     async def _said(self, word: Word) -> bool:
         loop = asyncio.get_running_loop()
