@@ -140,10 +140,13 @@ class Unanimity:
             self._decide(others)
 
     def _hear(self, name: str, live: Mapping[str, Assignment | None]) -> None:
+        """What is newer than ours is news."""
         for service, found in live.items():
-            if found and service in self._drivers:
+            driver = self._drivers.get(service)
+            ours = driver.live() if driver else None
+            if driver and found and (ours is None or found.at > ours.at):
                 sentence = f"{found.node} is live at epoch {found.named}: {name} serves it"
-                self._drivers[service].post(ev.Agreed(found, sentence))
+                driver.post(ev.Agreed(found, sentence))
 
     def _decide(self, others: Mapping[str, Stances]) -> None:
         """All within one turn of the loop: nothing happens in between."""

@@ -112,7 +112,7 @@ def oldest_loss(track: Track) -> int:
 
 
 def _newest(count: int) -> int:
-    return _MASK >> max(WINDOW - count, 0)
+    return (1 << count) - 1 if count < WINDOW else _MASK
 
 
 def loss(track: Track) -> float:

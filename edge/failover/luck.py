@@ -37,17 +37,19 @@ def steady(others: Collection[Track]) -> float:
 
 def sudden(run: int, others: Collection[Track]) -> float:
     """How much better than the node's death loss that began within the window explains what was seen, at its best."""
+    if not any(map(health.lost, others)):
+        return 0.0
     counts = (run << doubling for doubling in range(health.WINDOW.bit_length()))
     return max(_begun(run, others, count) for count in counts if count < health.WINDOW or count == run)
 
 
 def _begun(run: int, others: Collection[Track], count: int) -> float:
     """Loss that began `count` probes ago, at the rate that fits best, against what each endpoint lost before."""
-    asked = sum(min(count, other.samples) for other in others)
-    lost = sum(health.lost(other, count) for other in others)
+    newer = [(health.lost(other, count), min(count, other.samples)) for other in others]
+    lost, asked = map(sum, zip(*newer, strict=True))
     if lost == 0:
         return 0.0
-    before = [_likelihood(health.lost(each, count), min(count, each.samples), _rate(each, count)) for each in others]
+    before = [_likelihood(*ours, _rate(other, *ours)) for other, ours in zip(others, newer, strict=True)]
     return _times(_at_best(run + lost, run + asked), sum(before))
 
 
@@ -64,10 +66,9 @@ def _times(one: float, other: float) -> float:
     return math.exp(min(one - other, 0.0))
 
 
-def _rate(other: Track, count: int = 0) -> float:
-    """At which it lost before its last `count` probes of those in the window."""
-    newer, asked = health.lost(other, count), min(count, other.samples)
-    return (health.lost(other) - newer + 0.5) / (other.samples - asked + 1)
+def _rate(other: Track, lost: int = 0, asked: int = 0) -> float:
+    """At which it lost before its last `asked` probes of those in the window, of which it lost so many."""
+    return (health.lost(other) - lost + 0.5) / (other.samples - asked + 1)
 
 
 def _at_best(lost: int, asked: int) -> float:

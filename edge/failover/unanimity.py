@@ -47,10 +47,18 @@ def proposer(listed: Listed) -> str | None:
 
 def stance(state: State, cut_off: str | None, now: float) -> Stance:
     """`cut_off`: why this agent can't say that store and AWS are out of reach and all agents are not; None: it can."""
-    alone = _alone(state, now)
-    why = cut_off or _engaged(state) or _against(alone, now)
-    node = alone.need.target if alone.need and not why else None
-    return Stance(state.assignment, node, why or _sentence(alone), state.policy.listed)
+    why = cut_off or _engaged(state)
+    node, sentence = (None, why) if why else _by_itself(_alone(state, now), now)
+    return Stance(state.assignment, node, sentence, state.policy.listed)
+
+
+def _by_itself(alone: State, now: float) -> tuple[str | None, str]:
+    """The node to which it would move the answer, None: to none; and why."""
+    need = alone.need
+    if need is None:
+        return None, f"{alone.assignment.node if alone.assignment else 'nobody'} is not seen to fail"
+    veto = vetoes.beside_the_store(alone, now)
+    return (None, veto.sentence) if veto else (need.target, need.sentence)
 
 
 def _alone(state: State, now: float) -> State:
@@ -70,17 +78,6 @@ def _engaged(state: State) -> str | None:
     if state.lease.held:
         return "this agent leads"
     return None if state.phase is Phase.STEADY else f"a switch is under way ({state.phase.value})"
-
-
-def _against(alone: State, now: float) -> str | None:
-    if alone.need is None:
-        return f"{alone.assignment.node if alone.assignment else 'nobody'} is not seen to fail"
-    veto = vetoes.beside_the_store(alone, now)
-    return veto.sentence if veto else None
-
-
-def _sentence(alone: State) -> str:
-    return alone.need.sentence if alone.need else ""
 
 
 def decided(ours: Stance, others: Mapping[str, Stance], us: str) -> Assignment | str:

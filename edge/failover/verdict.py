@@ -35,10 +35,17 @@ def path(state: State, now: float) -> Reason | None:
 
 
 def path_down(state: State, now: float) -> Reason | None:
-    fresh = [track for track in state.tracks.values() if health.fresh(track, state.policy.stale_s, now)]
-    if not fresh or any(not health.silent(track, state.policy.thresholds.fall) for track in fresh):
-        return None
-    names = ", ".join((*state.policy.nodes, *state.policy.witnesses))
+    heard, policy = False, state.policy
+    for track in state.tracks.values():
+        if health.fresh(track, policy.stale_s, now):
+            if not health.silent(track, policy.thresholds.fall):
+                return None
+            heard = True
+    return _nothing_answers(policy) if heard else None
+
+
+def _nothing_answers(policy: Policy) -> Reason:
+    names = ", ".join((*policy.nodes, *policy.witnesses))
     return Reason("path_down", f"nothing answers over the path ({names}): the path is down, not the nodes")
 
 
@@ -232,10 +239,11 @@ def _listing(value: tuple[str, ...] | int) -> str:
 
 def report(state: State, now: float) -> Report:
     """What this agent posts. Over a path that loses too much, it doesn't call a node dead."""
-    down, lossy = path_down(state, now), _path_lossy(state, now)
+    down = path_down(state, now)
     if down:
         return Report(now, path_up=False, opinions=_unknown(state.policy, down.sentence), listed=state.policy.listed)
     said = {node: opinion(state, node, now) for node in state.policy.nodes}
+    lossy = _path_lossy(state, now) if any(map(_down, said.values())) else None
     doubted = {node: Opinion(Sight.UNKNOWN, lossy.sentence) for node in said if lossy and _down(said[node])}
     return Report(now, path_up=True, opinions={**said, **doubted}, listed=state.policy.listed)
 
