@@ -4,7 +4,8 @@
        │                               │                  │
        └── fall in a row, or the bucket is full ──────────┴──▶ DOWN ──rise──▶ ACTIVE, STANDBY
 
-An endpoint is judged from its first run, never from its first sample: one lost packet at the start says nothing.
+An endpoint is judged from its first run, never from its first sample: one lost packet at the start says nothing. So is
+one that was not heard of for long.
 An observation that is UNKNOWN is our own trouble: it is kept as evidence and counts neither way.
 """
 
@@ -41,6 +42,11 @@ def observe(track: Track, seen: Observation, limits: Thresholds, now: float) -> 
         bucket=0 if recovered else bucket,
         last=seen,
     )
+
+
+def forgotten(track: Track) -> Track:
+    """After a gap, as this agent stood still: nothing is in a row with what comes. What the path lost still tells."""
+    return Track(history=track.history, samples=track.samples, last=track.last)
 
 
 def glimpsed(so_far: Glimpses, seen: Observation) -> Glimpses:

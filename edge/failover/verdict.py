@@ -68,6 +68,8 @@ def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]
     if seen.endpoint not in state.policy.nodes and seen.endpoint not in state.policy.witnesses:
         return state.tracks
     old = state.tracks.get(seen.endpoint, _UNSEEN)
+    if seen.sight is not Sight.UNKNOWN and not health.fresh(old, state.policy.stale_s, now):
+        old = health.forgotten(old)
     track = health.observe(old, seen, state.policy.thresholds, now)
     others = state.tracks
     if seen.answered:

@@ -123,10 +123,17 @@ async def observe(target: Target) -> Observation:
         seen = await target.kind(target.address, target.port, target.timeout_s)
     except Exception as error:  # noqa: BLE001 - a fault in a kind is our own trouble: it counts against no node
         seen = Outcome(Sight.UNKNOWN, answered=False, evidence=f"this agent's own trouble: {error!r}")
-    took_s = loop.time() - began
-    return _observation(target.endpoint, seen, took_s if seen.answered and took_s < target.timeout_s else None)
+    return observation(target.endpoint, seen, loop.time() - began, target.timeout_s)
 
 
-def _observation(endpoint: str, seen: Outcome, rtt_s: float | None) -> Observation:
-    took = "" if rtt_s is None else f", {rtt_s * 1000:.0f} ms"
-    return Observation(endpoint, seen.sight, seen.answered, f"{seen.evidence}{took}", rtt_s)
+def observation(endpoint: str, seen: Outcome, took_s: float, timeout_s: float) -> Observation:
+    """What a probe shows that took so long. One that this agent was much too late to end shows nothing: an answer may
+    have lain unread in the socket, and the node may be another one by now.
+    """
+    late_s = took_s - timeout_s
+    if late_s > timeout_s / 2:
+        evidence = f"this agent was {late_s * 1000:.0f} ms late itself"
+        return Observation(endpoint, Sight.UNKNOWN, answered=False, evidence=evidence)
+    if not seen.answered or late_s >= 0:
+        return Observation(endpoint, seen.sight, seen.answered, seen.evidence)
+    return Observation(endpoint, seen.sight, seen.answered, f"{seen.evidence}, {took_s * 1000:.0f} ms", took_s)

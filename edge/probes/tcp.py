@@ -6,7 +6,6 @@ refused, reset, or talked nonsense                down      yes: something out t
 connected, then silence until the deadline        down      yes: the kernel lives, the service hangs
 silence until the deadline, host unreachable      down      no
 our own trouble: no route, no descriptor, ...     unknown   no: never counts against the node
-our own delay: the deadline fired much too late   unknown   no: the answer may lie unread in our socket
 """
 
 import asyncio
@@ -75,25 +74,17 @@ def _socket(address: str) -> socket.socket:
 
 
 async def _within(sock: socket.socket, where: tuple[str, int], timeout_s: float, talk: Talk) -> Outcome:
-    loop = asyncio.get_running_loop()
-    deadline, connected = loop.time() + timeout_s, False
+    loop, connected = asyncio.get_running_loop(), False
     try:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout(timeout_s):
             await loop.sock_connect(sock, where)
             connected = True
             return await talk(sock)
     except TimeoutError as error:
         if error.errno is not None:  # ETIMEDOUT of the kernel, which Python gives the same class
             raise
-        return overdue(connected, timeout_s, loop.time() - deadline)
-
-
-def overdue(connected: bool, timeout_s: float, late_s: float) -> Outcome:
-    """`late_s`: how long after the deadline its timer ran. A loop that was held up can't tell silence from its own."""
-    if late_s > timeout_s / 2:
-        return Outcome(Sight.UNKNOWN, answered=False, evidence=f"this agent was {late_s * 1000:.0f} ms late itself")
-    what = "accepted the connection, then said too little" if connected else "no answer"
-    return Outcome(Sight.DOWN, answered=connected, evidence=f"{what} within {timeout_s * 1000:.0f} ms")
+        what = "accepted the connection, then said too little" if connected else "no answer"
+        return Outcome(Sight.DOWN, answered=connected, evidence=f"{what} within {timeout_s * 1000:.0f} ms")
 
 
 def failure(error: OSError) -> Outcome:

@@ -7,7 +7,7 @@ import pytest
 from edge.failover import events as ev
 from edge.failover import verdict
 from edge.failover.model import Sight, Thresholds
-from tests.failover.world import POLICY, Shown, World
+from tests.failover.world import POLICY, Shown, World, observed
 
 ALONE = replace(POLICY, witnesses=())
 
@@ -38,6 +38,18 @@ def test_a_silent_node_is_down_once_another_was_asked_and_answered_meanwhile() -
     assert sight(world.passes(2.4)) is Sight.ACTIVE
     assert sight(world.passes(1.2)) is Sight.DOWN
     assert "b, w answered meanwhile" in sentence(world)
+
+
+def test_what_failed_before_this_agent_stood_still_is_in_a_row_with_nothing_after() -> None:
+    world = watching()
+    world.sees["a"] = Shown.SILENT
+    world.passes(2.4).unprobed()
+    world.now += 60.0
+    for name, shown in {"a": Shown.SILENT, "b": Shown.ACTIVE, "w": Shown.ACTIVE}.items():
+        world.hears(observed(name, shown))
+    assert world.state.tracks["a"].run == 1
+    assert world.state.tracks["b"].health is Sight.UNKNOWN
+    assert sight(world) is Sight.UNKNOWN
 
 
 def test_a_silent_node_without_any_other_endpoint_that_answers_is_unknown() -> None:

@@ -219,6 +219,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "failover/test_vantages.py::test_who_is_not_listed_has_no_say_and_is_forgotten",
     ),
     Mutant(
+        "failures before a standstill and after it are in a row",
+        VERDICT,
+        "old = health.forgotten(old)",
+        "pass",
+        "failover/test_verdict.py::test_what_failed_before_this_agent_stood_still_is_in_a_row_with_nothing_after",
+    ),
+    Mutant(
+        "what a standstill kept back is news",
+        "edge/probes/loop.py",
+        "if late_s > timeout_s / 2:",
+        "if late_s > timeout_s * 1e9:",
+        "probes/test_loop.py::test_what_is_told_much_too_late_says_nothing",
+    ),
+    Mutant(
         "loss that has just begun hides behind a clean past",
         "edge/failover/luck.py",
         " or sudden(node.run, heard) > WORSE",

@@ -2,6 +2,7 @@
 
 import asyncio
 import selectors
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -252,6 +253,36 @@ async def test_a_time_out_is_no_round_trip() -> None:
     async with serving(silent) as port:
         seen = await observe(replace(target(KINDS[ProbeKind.SMB]), port=port, timeout_s=1.0))
     assert (seen.sight, seen.answered, seen.rtt_s) == (Sight.DOWN, True, None)
+
+
+@pytest.mark.parametrize("said", [FINE, replace(FINE, sight=Sight.DOWN, evidence="connection refused")])
+def test_what_is_told_much_too_late_says_nothing(said: Outcome) -> None:
+    """An agent that stood still finds an answer in its socket, of a node that may be another one by now."""
+
+    async def probe(_address: str, _port: int, timeout_s: float) -> Outcome:
+        await asyncio.sleep(late * timeout_s)
+        return said
+
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        late = 1.4
+        assert runner.run(observe(target(probe))).sight is said.sight
+        late = 400
+        seen = runner.run(observe(target(probe)))
+    assert (seen.sight, seen.answered, seen.rtt_s) == (Sight.UNKNOWN, False, None)
+    assert "late itself" in seen.evidence
+
+
+async def test_a_loop_that_was_held_up_counts_against_nobody() -> None:
+    """The server answers at once; its answer lies in the socket while something else holds the only thread."""
+
+    async def held_up() -> None:
+        await asyncio.sleep(0.1)
+        time.sleep(1.0)  # noqa: ASYNC251 - that is the point
+
+    async with serving(silent) as port, asyncio.TaskGroup() as group:
+        group.create_task(held_up())
+        seen = await observe(replace(target(KINDS[ProbeKind.SMB]), port=port, timeout_s=0.5))
+    assert (seen.sight, seen.answered) == (Sight.UNKNOWN, False)
 
 
 async def test_a_witness_may_refuse(closed_port: int) -> None:

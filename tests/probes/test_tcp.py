@@ -6,7 +6,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge.failover.model import Sight
-from edge.probes.tcp import Outcome, failure, over_tcp, overdue, probe, witness
+from edge.probes.tcp import Outcome, failure, over_tcp, probe, witness
 from tests.probes.conftest import LOOPBACK, PATIENT_S, full_backlog, serving, silent
 
 
@@ -104,25 +103,6 @@ async def test_the_kernels_time_out_is_not_taken_for_ours() -> None:
     async with serving(silent) as port:
         seen = await over_tcp(LOOPBACK, port, PATIENT_S, talk)
     assert seen == Outcome(Sight.DOWN, False, "connection timed out")
-
-
-async def test_a_loop_that_was_held_up_counts_against_nobody() -> None:
-    """The server answers at once; its answer lies in the socket while something else holds the only thread."""
-
-    async def talk(sock: object) -> Outcome:
-        time.sleep(1.0)  # noqa: ASYNC251 - that is the point
-        await asyncio.sleep(0.1)
-        return Outcome(Sight.ACTIVE, True, "never said")
-
-    async with serving(silent) as port:
-        seen = await over_tcp(LOOPBACK, port, 0.5, talk)
-    assert (seen.sight, seen.answered) == (Sight.UNKNOWN, False)
-    assert "late itself" in seen.evidence
-
-
-def test_a_little_late_is_still_silence() -> None:
-    assert overdue(False, 0.2, 0.1) == Outcome(Sight.DOWN, False, "no answer within 200 ms")
-    assert overdue(False, 0.2, 0.101).sight is Sight.UNKNOWN
 
 
 def descriptors() -> int:

@@ -20,14 +20,15 @@ from edge.failover import lease
 from edge.failover.lease import Keeper, Timing
 from edge.failover.model import Assignment, Lease, Observation, Policy, Reason, Survey
 from edge.failover.unanimity import Stance
-from edge.probes.loop import GLIMPSES_PER_PROBE
+from edge.probes.loop import GLIMPSES_PER_PROBE, observation
+from edge.probes.tcp import Outcome
 from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
 from edge.switches import route53, secondary_ip
 from edge.switches.contract import Verify
 from edge.switches.runner import Pace, Runner
 from tests.failover.laws import Laws
-from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown, observed
+from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown
 from tests.simulation import far
 from tests.simulation.host import Mutex, Process, Threads, acting_for
 
@@ -98,7 +99,9 @@ class Probe:
     def _end(self, began: float, shown: Shown) -> None:
         if self._again_s:
             self.plan(began + self._again_s)
-        self._saw(observed(self._name, shown, self._loop.time() - began).observation)
+        sight, answered, late, evidence = shown.value
+        took_s = max(self._loop.time() - began, TIMEOUT_S if late else 0.0)
+        self._saw(observation(self._name, Outcome(sight, answered, evidence), took_s, TIMEOUT_S))
 
 
 class Closer:

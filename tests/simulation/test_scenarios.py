@@ -195,6 +195,24 @@ def test_the_leader_stands_still_in_the_middle_of_a_switch_and_wakes_up(pair: Wo
     pair.ends_well()
 
 
+def test_who_stood_still_while_the_live_node_failed_and_loses_a_probe_afterwards_moves_nothing() -> None:
+    world = World(1).starts()
+    (agent,) = world.agents.values()
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(2.0)
+    agent.pause()
+    world.passes(20.0)
+    world.nodes.becomes("a", Shown.ACTIVE)
+    world.passes(20.0)
+    agent.unreachable["a"] = world.timeline.now + 1.0
+    agent.resume()
+    world.passes(1.0)
+    agent.unreachable.clear()
+    world.passes(10.0)
+    assert world.epoch == 1
+    world.ends_well()
+
+
 def test_the_leader_stops_and_another_leads_at_once(pair: World) -> None:
     before = pair.agents[leader_of(pair)]
     before.stop()
