@@ -16,7 +16,7 @@ from dataclasses import replace
 from edge.agent.driver import Driver
 from edge.errors import StoreError
 from edge.failover import events as ev
-from edge.failover import lease, verdict
+from edge.failover import lease, relief, verdict
 from edge.failover.lease import Keeper, Peer, Word
 from edge.failover.model import Assignment, Report, Sight
 from edge.stores.leases import Leases
@@ -53,6 +53,7 @@ class Vantages:
         self._peers: Mapping[str, Peer] = {}
         self.strangers: set[str] = set()
         self._blind_since: float | None = None
+        self._hindered: relief.Since = {}
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -68,7 +69,8 @@ class Vantages:
             self._worry.set()
 
     def hear_now(self) -> None:
-        """The lease has become ours."""
+        """The lease has become ours. What hindered us while another agent led is of no matter."""
+        self._hindered = {}
         self._worry.set()
 
     # --- our own word -------------------------------------------------------------------------------------------------
@@ -87,7 +89,8 @@ class Vantages:
         lived = {service: driver.state.assignment for service, driver in self._drivers.items()}
         moved = {service: live for service, live in lived.items() if live and live.round}
         self._posted = {service: _told(report) for service, report in reports.items()}  # what is seen meanwhile is news
-        if await self._said(Word(0, self._path_up(), self._keeper().candidate, reports, moved)):
+        could = frozenset(name for name, driver in self._drivers.items() if relief.could(driver.state, self._now()))
+        if await self._said(Word(0, self._path_up(), self._keeper().candidate, reports, moved, could)):
             return True
         self._posted = {}
         return False
@@ -129,11 +132,12 @@ class Vantages:
                 await within(self._keeper().timing.renew_s, self._worry)
 
     async def _hear(self) -> None:
-        """Where no vantages are listed, nobody else's word matters while our path is up."""
+        """Where no vantages are listed, nobody else's word matters while we see what we need."""
         self._look_around()
-        if self._blind_since is None:  # whatever the store says
+        if self._blind_since is None and not self._hindered:  # whatever the store says
             self._faced(True)
             if not any(driver.state.policy.peers for driver in self._drivers.values()):
+                self._peers = {}  # what was said meanwhile is no news when they are heard again
                 return
         try:
             loop = asyncio.get_running_loop()
@@ -151,6 +155,8 @@ class Vantages:
             self._blind_since = None
         elif self._blind_since is None:
             self._blind_since = self._now()
+        states = [driver.state for driver in self._drivers.values()]
+        self._hindered = relief.hindered(states, self._hindered, self._now())
 
     def _hand_on(self, moved: Mapping[str, Peer]) -> None:
         for name, peer in moved.items():
@@ -178,9 +184,10 @@ class Vantages:
             log.warning("%s posts what it sees, and is not among the vantages of this file: it does not count", name)
 
     def _relieved(self) -> bool:
-        """Whether another agent, heard of since our path went down, has its own up."""
+        """Whether another agent, heard of since our path went down, has its own up, or sees what we can't."""
         blind, fresh_s = self._blind_since, self._keeper().timing.duration_s
-        return blind is not None and lease.relieved(self._peers, blind, self._now(), fresh_s)
+        seeing = blind is not None and lease.relieved(self._peers, blind, self._now(), fresh_s)
+        return seeing or relief.relieved(self._peers, self._hindered, self._now(), fresh_s)
 
     def _in_doubt(self, driver: Driver) -> bool:
         live, policy = driver.state.assignment, driver.state.policy

@@ -4,7 +4,7 @@
     FOLLOWING ───────────────────────────▶ LEADING ──┐ renewed
        ▲  ▲     taken, or ended by our clock    │ ◀──┘
        │  └──────────────────────────────────── │
-       └──────────────── YIELDING ◀─────────────┘ the agent stops, or its path is down and another agent's is up
+       └──────────────── YIELDING ◀─────────────┘ the agent stops, or another one sees what it can't see
             given back
 
 The record in the store: its version changes with each write, `term` grows with each acquisition, and both only by
@@ -119,7 +119,7 @@ TABLE: tuple[Row, ...] = (
     Row(_S.LEADING, _T.RENEWED, _S.LEADING, "our renewal is written"),
     Row(_S.LEADING, _T.TAKEN, _S.FOLLOWING, "the store has another holder, or another term"),
     Row(_S.LEADING, _T.ENDED, _S.FOLLOWING, "no renewal was confirmed before our own clock ran out"),
-    Row(_S.LEADING, _T.YIELDED, _S.YIELDING, "the agent stops, or only its own path is down"),
+    Row(_S.LEADING, _T.YIELDED, _S.YIELDING, "the agent stops, or another one sees what it can't see"),
     Row(_S.YIELDING, _T.RENEWED, _S.YIELDING, "a renewal that was still on its way has arrived"),
     Row(_S.YIELDING, _T.TAKEN, _S.FOLLOWING, "the store has another holder, or another term"),
     Row(_S.YIELDING, _T.ENDED, _S.FOLLOWING, "it has ended by itself"),
@@ -154,7 +154,7 @@ class Keeper:
 
     `until`: the end of our lease by our own clock, as far as writes are confirmed. `unsure_since`: when the oldest was
     sent of those after it whose fate is not known. `next_at`: when the store is asked next; `doubt`: by looking, as the
-    version that we know is not the one there. `fit`: our own path is up, or no other agent's is known to be.
+    version that we know is not the one there. `fit`: no other agent is known to see what we can't.
     `leaving`: the agent stops. Who is no `candidate` never claims, nor does anybody before `promised`
     (edge.failover.unanimity). `why` is what the last turn was for.
     """
@@ -326,6 +326,7 @@ def _turned(keeper: Keeper, turn: Turn) -> Keeper:
 class Word:
     """What an agent posts of itself, and the version of that (0: not posted). `reports`: what it sees, by service; of a
     word that was read their `at` is not known. `moved`: what it serves that all agents agreed on without the store.
+    `could`: the services that it would switch, if it led (edge.failover.relief).
     """
 
     version: int
@@ -333,6 +334,7 @@ class Word:
     candidate: bool = True
     reports: Mapping[str, Report] = field(default_factory=dict)
     moved: Mapping[str, Assignment] = field(default_factory=dict)
+    could: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,6 +205,13 @@ def of(state: State, node: str, now: float) -> Opinion:
     return Opinion(Sight.UNKNOWN, _undecided(state.policy, node, said))
 
 
+def disputed(state: State, node: str, now: float) -> bool:
+    """Whether this agent sees a node serve, and a quorum with it, of which as many again see otherwise."""
+    sights = [opinion.sight for opinion in vantages(state, node, now).values()]
+    agreeing, telling = sights.count(Sight.ACTIVE), len(sights) - sights.count(Sight.UNKNOWN)
+    return sights[0] is Sight.ACTIVE and agreeing >= state.policy.quorum and 2 * agreeing == telling
+
+
 def vantages(state: State, node: str, now: float) -> Mapping[str, Opinion]:
     """What each vantage says of a node, this agent first. Those who abstain are UNKNOWN."""
     peers = {name: _theirs(state, name, node, now) for name in state.policy.peers}

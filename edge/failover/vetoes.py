@@ -63,12 +63,23 @@ def need(state: State, live: str, now: float) -> Need | None:
     if opinion.sight in (Sight.ACTIVE, Sight.UNKNOWN):
         return None
     since = state.need.since if state.need else now
-    return Need(opinion.sentence, since, target(state, live, now))
+    found = target(state, live, now)
+    if found is None and now >= since + state.policy.report_s:
+        found = _disputed(state, live, now)
+    return Need(opinion.sentence, since, found)
 
 
 def target(state: State, live: str, now: float) -> str | None:
     """The first other node, in configured order, that serves by all accounts. A standby is never promoted by itself."""
     return next((n for n in actives(state, now) if n != live), None)
+
+
+def _disputed(state: State, live: str, now: float) -> str | None:
+    """Where none does: one that serves by our own account, and by as many as see it otherwise. Nobody is left who
+    serves, and what would end both nodes has had its time.
+    """
+    others = (node for node in state.policy.nodes if node != live)
+    return next((node for node in others if verdict.disputed(state, node, now)), None)
 
 
 def actives(state: State, now: float) -> tuple[str, ...]:
@@ -208,4 +219,5 @@ def deadlines(state: State) -> tuple[float, ...]:
         state.lease.until - policy.lease_margin_s,
         *(t.heard_at + policy.stale_s for t in state.tracks.values() if t.heard_at is not None),
         *(r.at + policy.report_s for r in state.reports.values()),
+        *((state.need.since + policy.report_s,) if state.need else ()),
     )

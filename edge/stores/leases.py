@@ -54,7 +54,8 @@ class Leases:
             said = item.version if item else 0
         sees = {service: _posted(report) for service, report in word.reports.items()}
         moved = {"moved": {service: asdict(live) for service, live in word.moved.items()}} if word.moved else {}
-        value = {"path_up": word.path_up, "candidate": word.candidate, "sees": sees, **moved}
+        could = {"could": sorted(word.could)} if word.could else {}
+        value = {"path_up": word.path_up, "candidate": word.candidate, "sees": sees, **moved, **could}
         self._said = self._store.compare_and_set(key, value, said).version
 
     def heard(self) -> Mapping[str, Word]:
@@ -85,7 +86,7 @@ def _word(item: Item) -> Word:
     except (AttributeError, KeyError, TypeError, ValueError):
         reports = {}
     candidate = value.get("candidate") is not False
-    return Word(item.version, value.get("path_up") is True, candidate, reports, _moved(value))
+    return Word(item.version, value.get("path_up") is True, candidate, reports, _moved(value), _could(value))
 
 
 def _moved(value: Value) -> Mapping[str, Assignment]:
@@ -93,6 +94,11 @@ def _moved(value: Value) -> Mapping[str, Assignment]:
         return {service: Assignment(**live) for service, live in value.get("moved", {}).items()}
     except (AttributeError, TypeError):
         return {}
+
+
+def _could(value: Value) -> frozenset[str]:
+    said = value.get("could", [])
+    return frozenset(map(str, said)) if isinstance(said, list) else frozenset()
 
 
 def _report(posted: Value) -> Report:

@@ -55,6 +55,13 @@ def seen(silent: bool) -> State:
     return world.probed().passes(100).state
 
 
+def bereft(target: bool) -> State:
+    """As an agent without the lease sees it whose live node is silent, with a target or without one."""
+    world = World(replace(POLICY, stale_s=1e6), now=time.monotonic() - 100, held=False).started()
+    world.sees |= {"a": Shown.SILENT, "b": Shown.ACTIVE if target else Shown.SILENT}
+    return world.passes(90).state
+
+
 class Frail:
     """A store that can be gone."""
 
@@ -181,6 +188,66 @@ async def test_an_agent_whose_own_path_is_down_gives_it_to_one_whose_path_is_up(
             one.driver.state = seen(silent=False)
             two.driver.state = seen(silent=True)
             await until(lambda: one.driver.leads)
+
+
+async def test_an_agent_that_sees_no_target_gives_it_to_one_that_does_and_gets_it_back_when_it_is_the_other_way_round(
+    store: Frail,
+) -> None:
+    async with Agent("one", store) as one:
+        await until(lambda: one.driver.leads)
+        async with Agent("two", store) as two:
+            for leader, other in ((one, two), (two, one)):
+                leader.driver.state, other.driver.state = bereft(target=False), bereft(target=True)
+                began = time.monotonic()
+                await until(lambda other=other: other.driver.leads)
+                assert not leader.driver.leads
+                assert time.monotonic() - began > TIMING.duration_s, "it may be over in a moment"
+
+
+async def test_where_nobody_sees_a_target_nobody_gives_it_up(store: Frail) -> None:
+    async with Agent("one", store) as one:
+        await until(lambda: one.driver.leads)
+        async with Agent("two", store) as two:
+            one.driver.state = two.driver.state = bereft(target=False)
+            began = time.monotonic()
+            await until(lambda: time.monotonic() > began + 2 * TIMING.duration_s)
+            assert one.driver.leads
+            assert holder(store) == ("one", False)
+
+
+async def test_who_takes_it_has_a_duration_of_its_own_however_long_it_was_hindered_before(store: Frail) -> None:
+    """Else two that are both hindered, and both could, would hand it back and forth."""
+    async with Agent("one", store) as one:
+        await until(lambda: one.driver.leads)
+        async with Agent("two", store) as two:
+            two.driver.state = bereft(target=False)
+            await until(lambda: SERVICE in two.shell._vantages._hindered)
+            began = time.monotonic()
+            await until(lambda: time.monotonic() > began + 1.5 * TIMING.duration_s)
+            one.driver.state = seen(silent=True)
+            two.driver.state = replace(bereft(target=False), need=bereft(target=True).need)
+            await until(lambda: two.driver.leads)
+            one.driver.state, took = bereft(target=True), time.monotonic()
+            await until(lambda: one.driver.leads)
+            assert time.monotonic() - took > TIMING.duration_s * 0.9
+
+
+async def test_an_agent_that_died_long_ago_relieves_nobody(store: Frail) -> None:
+    """Its last word was not heard while nobody listened, and would be taken for news."""
+    async with Agent("one", store) as one:
+        await until(lambda: one.driver.leads)
+        async with Agent("two", store) as two:
+            one.driver.state = two.driver.state = seen(silent=True)
+            await until(lambda: "two" in one.shell._vantages._peers)
+            one.driver.state = two.driver.state = seen(silent=False)
+            await until(lambda: one.shell._vantages._blind_since is None)
+            told = store.store.read("agent/two").version
+            await until(lambda: store.store.read("agent/two").version > told + 2)
+        one.driver.state = seen(silent=True)
+        await until(lambda: one.shell._vantages._blind_since is not None)
+        began = time.monotonic()
+        await until(lambda: time.monotonic() > began + 10 * TIMING.renew_s)
+        assert one.driver.leads
 
 
 async def test_where_all_paths_are_down_nobody_gives_it_up(store: Frail) -> None:

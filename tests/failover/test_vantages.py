@@ -253,3 +253,39 @@ def test_what_we_fail_to_reach_is_no_target_on_another_vantages_word_alone(later
         world.passes(0.5)
     assert world.live == "a"
     assert world.state.reason.slug == "no_target"
+
+
+# --- a target of which they disagree ----------------------------------------------------------------------------------
+
+
+def disputing(policy: Policy, seconds: float) -> World:
+    """We see the other node serve; the peers, who see the live one dead as well, see it down."""
+    world = World(policy).started()
+    world.sees["a"] = Shown.SILENT
+    said = {node: Opinion(Sight.DOWN, f"{node} is down") for node in "ab"}
+    for _ in range(int(seconds)):
+        for peer in policy.peers:
+            world.hears(ev.Reported(peer, Report(world.now, path_up=True, opinions=said)))
+        world.passes(1.0)
+    return world
+
+
+def test_one_of_two_sees_the_target_serve_and_it_is_moved_to_once_that_has_lasted() -> None:
+    policy = replace(TWO, quorum=1)
+    world = disputing(policy, 1.0 + policy.report_s)
+    assert (world.live, world.state.reason.slug) == ("a", "no_target")
+    world = disputing(policy, 5.0 + policy.report_s)
+    assert world.live == "b"
+
+
+def test_the_machine_wants_to_be_called_when_a_disputed_target_may_be_moved_to() -> None:
+    world = disputing(replace(TWO, quorum=1), 5.0)
+    assert world.state.need
+    world.unprobed().passes(0.01)
+    assert world.state.need.since + TWO.report_s in vetoes.deadlines(world.state)
+
+
+@pytest.mark.parametrize("policy", [TWO, replace(THREE, quorum=1), THREE], ids=["2 of 2", "outvoted", "2 of 3"])
+def test_a_target_that_more_see_down_or_fewer_than_the_quorum_see_serve_is_none(policy: Policy) -> None:
+    world = disputing(policy, 60.0)
+    assert (world.live, world.state.reason.slug) == ("a", "no_target")

@@ -78,16 +78,18 @@ class End:
 
 def by_the_rules(cell: Cell) -> End:
     """
-    - A leader without the store loses its lease, and opens no epoch; one that sees no endpoint at all gives it up.
+    - A leader without the store loses its lease, and opens no epoch; one that sees no endpoint at all gives it up, and
+      so does one that has seen no target for a lease's duration, while the other agent sees one.
     - Who leads moves the service if it sees the live node down and the other one serve, and the other vantage doesn't
-      see it otherwise. A vantage whose path is down, or that is not heard of, has no say.
+      see the live one serve. A vantage whose path is down, or that is not heard of, has no say. Of a node that one
+      vantage sees serve and the other one doesn't nothing can be said, once it is live.
     - Everybody serves what the store has as soon as it reads it, and what it had where it can't read it.
     """
     leads = not cell.store and cell.nodes is not Nodes.ALL
     if leads and cell.nodes is Nodes.LIVE and not cell.dies:
         return End(leads, "quorum", moved=False, follows=False)
     if leads and cell.nodes is Nodes.OTHER and cell.dies:
-        return End(leads, "no_target", moved=False, follows=False)
+        return End(leads=False, hold="quorum", moved=True, follows=True)
     return End(leads, "steady", moved=cell.dies, follows=cell.dies and not cell.store)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from tests.lab import partitions
-from tests.lab.partitions import CELLS, NEW, OLD, Cell, End, Found, Nodes, by_the_rules
+from tests.lab.partitions import CELLS, NEW, Cell, End, Found, Nodes, by_the_rules
 from tests.lab.partitions_page import DOC, row, words
 from tests.lab.shared import ADDRESS_OF, LEASE_S, Labs
 from tests.marks import marked
@@ -49,10 +49,10 @@ def test_the_page_has_a_row_for_each_cell_with_what_the_rules_say() -> None:
 def test_a_row_has_the_usual_and_the_worst_and_none_where_the_rules_were_broken() -> None:
     cell = Cell(store=False, nodes=Nodes.OTHER, agents=False, dies=True)
     end = by_the_rules(cell)
-    said = f"| the leader from the other node | dies | the leader | {OLD} | {OLD} | `no_target` |"
+    said = f"| the leader from the other node | dies | the other | {NEW} | {NEW} | `quorum` |"
     assert row(cell, [found(end, 0.5), found(end, 1.0), found(end, 2.0)]) == f"{said}  |  |  | 1.0 (2.0) |"
-    with pytest.raises(ValueError, match="quorum"):
-        row(cell, [found(replace(end, hold="quorum"), 0.5)])
+    with pytest.raises(ValueError, match="no_target"):
+        row(cell, [found(replace(end, hold="no_target"), 0.5)])
 
 
 def found(end: End, healed_s: float) -> Found:

@@ -19,7 +19,7 @@ class Mutant:
 
 
 UNANIMITY, AGREEING = "edge/failover/unanimity.py", "edge/agent/unanimity.py"
-LEASE, SHARING = "edge/failover/lease.py", "edge/agent/sharing.py"
+LEASE, SHARING, RELIEF = "edge/failover/lease.py", "edge/agent/sharing.py", "edge/failover/relief.py"
 MACHINE, TABLE, MODEL = (f"edge/failover/{name}.py" for name in ("machine", "table", "model"))
 FLIGHTS, JOURNAL, STAGES = (f"edge/failover/{name}.py" for name in ("flights", "journal", "stages"))
 VERDICT, HEALTH, VETOES, DRIFT = (f"edge/failover/{name}.py" for name in ("verdict", "health", "vetoes", "drift"))
@@ -118,6 +118,27 @@ MUTANTS: tuple[Mutant, ...] = (
         "self._faced(not self._relieved())",
         "self._faced(True)",
         "simulation/test_scenarios.py::test_only_the_leaders_path_is_down",
+    ),
+    Mutant(
+        "a leader that sees no target leads on, whoever sees one",
+        RELIEF,
+        'OWN_VIEW = frozenset({"path_down", "path_lossy", "unknown", "no_target"})',
+        'OWN_VIEW = frozenset({"path_down", "path_lossy", "unknown"})',
+        "simulation/test_scenarios.py::test_the_leader_alone_can_not_reach_the_target_and_hands_the_lease_on",
+    ),
+    Mutant(
+        "the lease is handed on at the first sign that another agent sees better",
+        RELIEF,
+        "since + duration_s < peer.moved_at > now - duration_s",
+        "since < peer.moved_at > now - duration_s",
+        "failover/test_relief.py::test_it_is_handed_on_after_a_whole_duration_to_who_said_since_that_it_could",
+    ),
+    Mutant(
+        "a target is moved to as soon as one of two sees it serve",
+        VETOES,
+        "if found is None and now >= since + state.policy.report_s:",
+        "if found is None:",
+        "failover/test_vantages.py::test_one_of_two_sees_the_target_serve_and_it_is_moved_to_once_that_has_lasted",
     ),
     Mutant(
         "an agent whose word has not moved for long is believed to lead better",

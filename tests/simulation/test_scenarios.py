@@ -2,6 +2,7 @@
 
 import logging
 import math
+import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,7 +16,7 @@ from edge.failover.model import Authority, Cause, Intent, OnDrift
 from edge.failover.unanimity import Stance
 from edge.stores.records import Clock, Records
 from tests.failover.world import Shown
-from tests.simulation.agent import Agent
+from tests.simulation.agent import LEASE_S, Agent
 from tests.simulation.world import RULES, World
 
 MOMENTS = (
@@ -241,6 +242,61 @@ def test_only_the_leaders_path_is_down(pair: World) -> None:
     assert pair.leader
     assert pair.leader is not before
     pair.ends_well()
+
+
+@pytest.mark.parametrize("quorum", [None, 1])
+def test_the_leader_alone_can_not_reach_the_target_and_hands_the_lease_on(quorum: int | None) -> None:
+    """When that has lasted for as long as a leader is waited for that is dead."""
+    world = World(2, quorum=quorum).starts()
+    before = world.agents[leader_of(world)]
+    before.unreachable["b"] = math.inf
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(LEASE_S)
+    assert (world.live, world.leader) == ("a", before)
+    world.passes(LEASE_S)
+    assert world.live == "b"
+    assert world.leader is not before
+    world.ends_well()
+
+
+def test_the_leaders_path_alone_loses_too_much_and_it_hands_the_lease_on(pair: World) -> None:
+    before = pair.agents[leader_of(pair)]
+    before.path.trouble = 0.6
+    pair.passes(60.0)
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.passes(2 * LEASE_S)
+    assert pair.live == "b"
+    assert pair.leader is not before
+    pair.ends_well()
+
+
+def test_of_two_that_have_to_agree_one_sees_no_target_and_nothing_moves() -> None:
+    world = World(2, quorum=2).starts()
+    before = world.agents[leader_of(world)]
+    before.unreachable["b"] = math.inf
+    world.nodes.becomes("a", Shown.SILENT)
+    world.passes(120.0)
+    assert (world.live, world.leader) == ("a", before)
+    world.ends_well()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("quorum", [None, 1])
+def test_two_that_each_see_half_hand_the_lease_on_no_more_often_than_they_may_switch(
+    seed: int, quorum: int | None
+) -> None:
+    """The nodes live and die at random, and for one agent a is never there, for the other one b."""
+    world, rng = World(2, seed, quorum=quorum).starts(), random.Random(seed)
+    for agent, node in zip(world.agents.values(), "ab", strict=True):
+        agent.unreachable[node] = math.inf
+    leaders = [leader_of(world)]
+    for _ in range(60):
+        world.nodes.becomes(rng.choice("ab"), rng.choice((Shown.ACTIVE, Shown.SILENT)))
+        for _ in range(20):
+            leader = world.passes(1.0).leader
+            leaders += [leader.name] if leader and leader.name != leaders[-1] else []
+    assert len(leaders) - 1 <= world.epoch
+    world.ends_well()
 
 
 def test_the_store_is_gone_and_nothing_moves(pair: World) -> None:

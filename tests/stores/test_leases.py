@@ -80,6 +80,12 @@ def test_what_was_agreed_on_without_the_store_is_in_an_agents_word(store: Store)
     assert Leases(store).heard() == {"edge-1": Word(2, path_up=True)}
 
 
+def test_what_an_agent_would_switch_if_it_led_is_in_its_word(store: Store) -> None:
+    word = Word(1, path_up=True, could=frozenset({"files", "home"}))
+    Leases(store).say("edge-1", word)
+    assert Leases(store).heard() == {"edge-1": word}
+
+
 def test_a_word_goes_on_from_the_version_that_is_there(store: Store) -> None:
     """The agent's successor, and after that the agent again: each meets a version that it does not know."""
     old, new = Leases(store), Leases(store)
@@ -98,6 +104,7 @@ def test_a_word_goes_on_from_the_version_that_is_there(store: Store) -> None:
         ({"path_up": True, "sees": {"files": "all is well"}}, Word(1, path_up=True)),
         ({"path_up": True, "sees": {"files": {"path_up": True, "nodes": {"a": ["gone", ""]}}}}, Word(1, path_up=True)),
         ({"path_up": True, "sees": {"files": {"path_up": True, "nodes": {}, "listed": {}}}}, Word(1, path_up=True)),
+        ({"path_up": True, "could": "files"}, Word(1, path_up=True)),
         ({"up": True}, Word(1, path_up=False)),
     ],
 )
