@@ -24,6 +24,7 @@ from edge.agent.aftermath import Aftermath
 from edge.agent.driver import Driver, Surroundings
 from edge.agent.examiner import Examiner
 from edge.agent.forecast import forecast
+from edge.agent.keeping import Keeping
 from edge.agent.lookout import Lookout
 from edge.agent.notices import Notices, heed
 from edge.agent.peers import Peers
@@ -82,7 +83,9 @@ class Live:
         self._session = Session(settings, self._aws_called) if settings else None
         self._lived = {name: found.assignment for name, found in awake.loaded.items() if found.assignment}
         self._drivers: dict[str, Driver] = {}
-        self._records, self._sharing = self._reached_store(awake.kept)
+        kept = awake.kept
+        self._records, self._sharing = self._reached_store(kept)
+        self._keeping = Keeping(kept, self._threads.disk) if isinstance(kept, Served) else None
         self._peers = Peers(lambda: self._config)
         self._unanimity = self._agreeing(self._sharing) if self._sharing else None
         reading = self._threads.viewing, awake.clock.monotonic
@@ -307,8 +310,8 @@ class Live:
     def _served(self, service: str, assignment: Assignment) -> None:
         self._lived[service] = assignment
         self._awake.workers.publish(zones(self._config, self._lived))
-        if isinstance(self._awake.kept, Served):
-            self._threads.disk.submit(_remember, self._awake.kept, service, assignment)
+        if self._keeping:
+            self._keeping.keep(service, assignment)
 
     def _remarked(self, service: str, sentence: str) -> None:
         if service in self._drivers:
@@ -339,6 +342,8 @@ class Live:
         return next((freeze.name for freeze in service.freezes if freeze.covers(at)), None)
 
     async def _test_store(self) -> None:
+        if self._keeping:
+            self._keeping.again()
         troubled = [driver for driver in self._drivers.values() if driver.state.store_trouble]
         if not troubled:
             return
@@ -455,13 +460,6 @@ class Live:
 
     def _assignment(self, service: str) -> Assignment | None:
         return self._drivers[service].live() if service in self._drivers else None
-
-
-def _remember(kept: Served, service: str, assignment: Assignment) -> None:
-    try:
-        kept.keep(service, assignment)
-    except StoreError as error:
-        log.warning("%s: after a restart without the shared store it would not be known: %s", service, error)
 
 
 def _refuse(old: Config, new: Config, named: Mapping[str, set[str]]) -> None:

@@ -54,10 +54,10 @@ def _remembered(config: Config, clock: Clock) -> tuple[SqliteStore | Served, dic
         records = Records(store, clock)
         return store, {name: records.load(name) for name in names}
     served = Served(state_dir)
-    return served, {name: _served(live, clock) for name, live in served.live().items() if name in names}
+    return served, {name: remembered(live, clock) for name, live in served.live().items() if name in names}
 
 
-def _served(live: Assignment, clock: Clock) -> Loaded:
+def remembered(live: Assignment, clock: Clock) -> Loaded:
     """When the agents moved it without the store is not known any more: the hold-down may last too long."""
     return Loaded(live, committed_at=clock.monotonic()) if live.round else Loaded(live)
 

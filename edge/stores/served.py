@@ -8,7 +8,7 @@ One small file, replaced as a whole: what was there before a power cut, or what 
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,19 +20,61 @@ from edge.failover.model import Assignment
 from edge.stores.sqlite import alone
 
 SCHEMA = 1
+FILE, NEW = "served.json", "served.new"
+
+
+class Folder:
+    """A directory on a disk, of one process: what is done there has been done once the method returns, and outlasts a
+    power cut (fsync(2): a file's content, and a name in its directory). Raises OSError; StoreError where another
+    process has it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock_fd = alone(path)
+
+    @property
+    def lock(self) -> str:
+        """Another one for every directory, also for a copy."""
+        lock = os.fstat(self._lock_fd)
+        return f"{lock.st_dev:x}.{lock.st_ino:x}"
+
+    def read(self, name: str) -> str | None:
+        file = self.path / name
+        return file.read_text() if file.exists() else None
+
+    def write(self, name: str, text: str) -> None:
+        with (self.path / name).open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rename(self, name: str, to: str) -> None:
+        (self.path / name).replace(self.path / to)
+        directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def discard(self, name: str) -> None:
+        (self.path / name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        os.close(self._lock_fd)
 
 
 class Served:
-    """Opens, or creates, `state_dir/served.json`. Raises StoreError; StoreSchemaError for a file it can't work with.
+    """Opens, or creates, `served.json`. Raises StoreError; StoreSchemaError for a file it can't work with.
 
     Of one thread at a time. A second agent on the same directory is refused.
     """
 
-    def __init__(self, state_dir: Path) -> None:
-        self.path = state_dir / "served.json"
+    def __init__(self, state_dir: Path, opened: Callable[[Path], Folder] = Folder) -> None:
+        self.path = state_dir / FILE
         with _told(self.path):
-            state_dir.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = alone(state_dir)
+            self._folder = opened(state_dir)
             try:
                 self._load()
             except BaseException:
@@ -40,16 +82,16 @@ class Served:
                 raise
 
     def _load(self) -> None:
-        if not self.path.exists():
+        text = self._folder.read(FILE)
+        if text is None:
             self._write(uuid4().hex, {}, {})
             return
-        self._word, self._live, self._moved = _understood(self.path, json.loads(self.path.read_text()))
+        self._word, self._live, self._moved = _understood(self.path, json.loads(text))
 
     @property
     def identity(self) -> str:
         """Of this directory, and of no copy of it: the lock of a copy is another file."""
-        lock = os.fstat(self._lock_fd)
-        return f"{self._word}/{lock.st_dev:x}.{lock.st_ino:x}"
+        return f"{self._word}/{self._folder.lock}"
 
     def live(self) -> Mapping[str, Assignment]:
         return {**self._live, **self._moved}
@@ -64,12 +106,13 @@ class Served:
                 self._write(self._word, {**live, service: assignment}, moved)
 
     def close(self) -> None:
-        os.close(self._lock_fd)
+        self._folder.close()
 
     def _write(self, word: str, live: Mapping[str, Assignment], moved: Mapping[str, Assignment]) -> None:
         services = {service: {"node": each.node, "epoch": each.epoch} for service, each in live.items()}
         apart = {"moved": {service: asdict(each) for service, each in moved.items()}} if moved else {}
-        _replace(self.path, json.dumps({"schema": SCHEMA, "identity": word, "services": services, **apart}, indent=1))
+        whole = {"schema": SCHEMA, "identity": word, "services": services, **apart}
+        _replace(self._folder, json.dumps(whole, indent=1))
         self._word, self._live, self._moved = word, live, moved
 
 
@@ -94,21 +137,12 @@ def _told(path: Path) -> Iterator[None]:
         raise StoreError(f"{path}: {error.strerror}") from error
 
 
-def _replace(path: Path, text: str) -> None:
-    """On the disk before it is believed: the file's content, then its name (fsync(2))."""
-    new = path.with_suffix(".new")
+def _replace(folder: Folder, text: str) -> None:
+    """On the disk before it is believed, and under a name of its own until it is whole."""
     try:
-        with new.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        folder.write(NEW, text)
+        folder.rename(NEW, FILE)
     except OSError:
         with suppress(OSError):
-            new.unlink(missing_ok=True)
+            folder.discard(NEW)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -531,6 +531,20 @@ MUTANTS: tuple[Mutant, ...] = (
         "stores/test_sqlite.py::test_a_commit_is_on_disk_before_it_is_believed",
     ),
     Mutant(
+        "what an agent answers is written over what it answered before, in the same file",
+        "edge/stores/served.py",
+        "folder.write(NEW, text)\n        folder.rename(NEW, FILE)",
+        "folder.write(FILE, text)",
+        "simulation/test_disks.py::test_who_ends_in_the_middle_of_a_write_answers_what_was_or_what_was_to_be",
+    ),
+    Mutant(
+        "what a full disk did not take is never tried again",
+        "edge/agent/keeping.py",
+        "for service in failed & self._owed.keys():",
+        "for service in ():",
+        "simulation/test_disks.py::test_what_was_served_while_the_disk_was_full_is_there_once_it_has_room",
+    ),
+    Mutant(
         "DynamoDB's compare_and_set without its condition",
         DYNAMODB,
         '_SAME = "version = :version"',

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from edge.agent.build import Switches
 from edge.agent.driver import Driver, Surroundings
+from edge.agent.keeping import Keeping
 from edge.agent.reach import Reach
 from edge.agent.reading import Read, pointing
 from edge.agent.sharing import Sharing
 from edge.agent.unanimity import Unanimity
+from edge.agent.wake import remembered
 from edge.errors import CloudError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
@@ -30,6 +32,7 @@ from edge.switches.runner import Pace, Runner
 from tests.failover.laws import Laws
 from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown
 from tests.simulation import far
+from tests.simulation.disk import Disk, Kept
 from tests.simulation.host import Mutex, Process, Threads, acting_for
 
 if TYPE_CHECKING:
@@ -142,6 +145,7 @@ class Agent:
         self.store = far.Line(rng)
         self.aws = far.Line(rng)
         self.talk = far.Line(rng)  # to the other agents; it is lost where either side's is
+        self.disk = Disk(random.Random(rng.random()))
         self.answer: tuple[str, int] | None = None
         self.round = 0
         self.wall_ahead_s = 0.0
@@ -153,6 +157,8 @@ class Agent:
         self.sharing: Sharing | None = None
         self.unanimity: Unanimity | None = None
         self._kept: Keeper | None = None
+        self._keeping: Keeping | None = None
+        self._boots = 1
         self._leaving = False
 
     @property
@@ -184,9 +190,9 @@ class Agent:
         self._world.tell(self.name, "starts")
         self._leaving = False
         self.process = process = self._made_process()
-        clock = Clock(f"boot-{self.name}", process.clock, lambda: process.clock() + self.wall_ahead_s)
+        clock = Clock(self._boot, process.clock, lambda: process.clock() + self.wall_ahead_s)
         alone = self._world.alone
-        store = far.Store(self._world.kept, process, self.store, 4.0)
+        store = far.Store(self._world.kept, process, self.store, 4.0, disk=self.disk if alone else None)
         records = Records(store, clock, None if alone else self.name)
         records._one = Mutex(process)  # type: ignore[assignment]
         threads = Threads(process, 1)
@@ -204,7 +210,11 @@ class Agent:
             closer=self._look_closer,
         )
         self.driver = driver = self._made_driver(around)
-        self.sharing = None if alone else self._made_sharing(Leases(store), records, driver, process, threads)
+        self.sharing = self._keeping = None
+        if not alone:
+            kept = self._opened()
+            self._keeping = Keeping(kept, Threads(process, 1))
+            self.sharing = self._made_sharing(Leases(store), records, driver, threads, kept)
         self.unanimity = self._made_unanimity(driver, self.sharing) if self.sharing else None
         process.begin(self._run(driver, records, threads))
 
@@ -233,10 +243,26 @@ class Agent:
         self.process.sleep(0.02)
         return True, "answered"
 
-    def _made_sharing(
-        self, leases: Leases, records: Records, driver: Driver, process: Process, threads: Threads
-    ) -> Sharing:
-        keeper = Keeper(self.name, f"boot-{self.name}/disk-{self.name}", Timing(LEASE_S, 3.0), candidate=self.candidate)
+    @property
+    def _boot(self) -> str:
+        return f"boot-{self.name}-{self._boots}"
+
+    def keeps(self, live: tuple[str, int]) -> bool:
+        """Whether its own disk has this, where there is one for it."""
+        return self._keeping is None or self.disk.believed == Assignment(*live)
+
+    def _opened(self) -> Kept:
+        """The disk: from it the name is answered before anybody is asked."""
+        kept = Kept(self.disk, self.process)
+        live = kept.live().get(self._policy.service)
+        self._world.rules.remembers(self.name, self.disk.believed, live)
+        self.answer, self.round = ((live.node, live.epoch), live.round) if live else (None, 0)
+        return kept
+
+    def _made_sharing(self, leases: Leases, records: Records, driver: Driver, threads: Threads, kept: Kept) -> Sharing:
+        process = self.process
+        by, timing = f"{self._boot}/{kept.identity}", Timing(LEASE_S, 3.0)
+        keeper = Keeper(self.name, by, timing, candidate=self.candidate)
         return Sharing(
             keeper,
             leases,
@@ -283,6 +309,14 @@ class Agent:
         self._world.tell(self.name, "is killed")
         self.process.kill()
 
+    def loses_power(self) -> None:
+        """Its whole host: the DNS workers too. Its next boot's clock can't count from before now."""
+        self.kill()
+        self.disk.loses_power()
+        self.answer, self.round = None, 0
+        self._boots += 1
+        self._offset = -self._world.timeline.now * self.rate
+
     def stop(self) -> None:
         """As SIGTERM does it: the lease is given back, if that can be done in 5 s."""
         if self.alive and not self.process.paused and not self._leaving:
@@ -301,7 +335,9 @@ class Agent:
 
     async def _run(self, driver: Watched, records: Records, threads: Threads) -> None:
         self._running = asyncio.current_task()  # type: ignore[assignment]
-        driver.start(await self._known(records, threads), NOT_YET if self.sharing else lease.sole(self.name), ())
+        driver.start(
+            await self._known(driver, records, threads), NOT_YET if self.sharing else lease.sole(self.name), ()
+        )
         probes = self._probing(driver)
         try:
             await self._run_all(driver, records, threads)
@@ -317,9 +353,10 @@ class Agent:
                 group.create_task(self.sharing.run())
                 group.create_task(self.unanimity.run())
 
-    async def _known(self, records: Records, threads: Threads) -> ev.Loaded | None:
+    async def _known(self, driver: Driver, records: Records, threads: Threads) -> ev.Loaded | None:
         if self.sharing:
-            return ev.Loaded(Assignment(*self.answer, self.round)) if self.answer else None
+            live = Assignment(*self.answer, self.round) if self.answer else None
+            return remembered(live, driver._around.clock) if live else None
         while True:
             try:
                 loop = asyncio.get_running_loop()
@@ -327,11 +364,13 @@ class Agent:
             except StoreError:
                 await asyncio.sleep(TICK_S)
 
-    def _served(self, _service: str, assignment: Assignment) -> None:
+    def _served(self, service: str, assignment: Assignment) -> None:
         if self.alive:
             before = Assignment(*self.answer, self.round) if self.answer else None
             self._world.rules.served(self.name, before, assignment)
             self.answer, self.round = (assignment.node, assignment.epoch), assignment.round
+            if self._keeping:
+                self._keeping.keep(service, assignment)
 
     # --- what it sees -------------------------------------------------------------------------------------------------
 
@@ -375,6 +414,8 @@ class Agent:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(TICK_S)
+            if self._keeping:
+                self._keeping.again()
             if driver.state.store_trouble:
                 try:
                     await loop.run_in_executor(threads, records.test)

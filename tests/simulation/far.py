@@ -12,6 +12,7 @@ from edge.stores.contract import Item, Value
 from edge.switches.contract import Call
 from edge.switches.session import Heard
 from tests.failover.world import Shown
+from tests.simulation.disk import Disk
 from tests.simulation.host import Process, Timeline
 from tests.simulation.rules import Rules
 
@@ -82,10 +83,10 @@ class Kept:
 
 
 class Store:
-    """The store as one process reaches it."""
+    """The store as one process reaches it; where it is its own, on its own `disk`."""
 
-    def __init__(self, kept: Kept, process: Process, line: Line, timeout_s: float) -> None:
-        self._kept, self._process, self._line, self._timeout_s = kept, process, line, timeout_s
+    def __init__(self, kept: Kept, process: Process, line: Line, timeout_s: float, *, disk: Disk | None = None) -> None:
+        self._kept, self._process, self._line, self._timeout_s, self._disk = kept, process, line, timeout_s, disk
 
     def read(self, key: str) -> Item | None:
         return self._ask(key, lambda: self._kept.read(key))
@@ -94,7 +95,15 @@ class Store:
         return self._ask(prefix, lambda: self._kept.scan(prefix, limit))
 
     def compare_and_set(self, key: str, value: Value, version: int) -> Item:
-        return self._ask(key, lambda: self._kept.compare_and_set(key, value, version))
+        return self._ask(key, lambda: self._written(key, value, version))
+
+    def _written(self, key: str, value: Value, version: int) -> Item:
+        """On the own disk the last write of who is killed was made or was not, whole (SQLite: a transaction)."""
+        if self._disk and self._disk.full:
+            raise StoreError("database or disk is full")
+        if self._disk and self._process.dead and self._disk.rng.random() < 0.5:
+            raise StoreError("it was killed before")
+        return self._kept.compare_and_set(key, value, version)
 
     def _ask(self, key: str, do: Any) -> Any:
         try:

@@ -2,8 +2,10 @@
 
 1. one live node       one node per epoch, epochs only grow, in the store as in Route 53
 2. served = committed  an agent answers what the store had, or what all agreed on without it, never an older epoch or
-                       round, and never nothing once it answered; a round has one node, and begins while nobody leads,
-                       nobody is dead and the node that it leaves has failed
+                       round; what it kept on its disk it answers when it is started anew, and nothing older (where the
+                       disk did not take it, it can't know better before it has read the store, and a test of the real
+                       thing says that it is told of); a round has one node, and begins while nobody leads, nobody is
+                       dead and the node that it leaves has failed
 3. one leader          no two agents believe at one moment that they lead, and no witness does; only who leads changes
                        AWS, and no other agent has a change on its way then, but one that stands still
 4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest
@@ -162,6 +164,11 @@ class Rules:
         self._holds(known == live.node, f"{who} answers {live.node} at epoch {live.named}, which was not committed")
         self._holds(before is None or live.at >= before.at, f"{who} answers epoch {live.named} after {before}")
 
+    def remembers(self, who: str, believed: Assignment | None, found: Assignment | None) -> None:
+        """Of one that starts: what its disk had taken for certain is there, or what came after it."""
+        kept = believed is None or (found is not None and found.at >= believed.at)
+        self._holds(kept, f"{who} kept {believed} on its disk, and finds {found}")
+
     def _agreed(self, left: str, live: Assignment) -> None:
         self.agreed[live.at] = live.node
         agents = self._world.agents.values()
@@ -182,6 +189,9 @@ class Rules:
         said: Mapping[str, Any] = {name: (agent.answer, agent.round) for name, agent in world.agents.items()}
         wrong = [f"{name} answers {answer}" for name, answer in said.items() if answer != (live, 0)]
         text = f"epoch={live[1]} node={live[0]}"
+        wrong += [
+            f"{name}'s disk has {agent.disk.believed}" for name, agent in world.agents.items() if not agent.keeps(live)
+        ]
         wrong += [] if world.published() == text else [f"Route 53 says {world.published()}"]
         wrong += [] if world.holders() == (live[0],) else [f"the address is on {world.holders()}"]
         wrong += [] if any(agent.leads() for agent in world.agents.values()) else ["nobody leads"]

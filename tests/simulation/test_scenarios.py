@@ -313,14 +313,14 @@ def test_the_store_is_gone_and_nothing_moves(pair: World) -> None:
 def test_the_disk_is_full_and_the_live_node_dies() -> None:
     world = World(1).starts()
     (agent,) = world.agents.values()
-    agent.store.up = False
+    agent.disk.full = True
     world.nodes.becomes("a", Shown.SILENT)
     world.passes(60.0)
     assert agent.answer == ("a", 1)
     reply = agent.hears(ev.Promote("b", "anna", "test"))
     assert reply
     assert not reply.accepted
-    agent.store.mend()
+    agent.disk.full = False
     world.passes(60.0)
     assert agent.answer == ("b", world.epoch)
     world.ends_well()
@@ -749,13 +749,23 @@ def test_the_store_is_back_for_who_has_just_agreed_and_the_answer_is_slow(seed: 
 
 @pytest.mark.parametrize("dies", ["edge-1", "edge-2", "edge-3"])
 def test_one_dies_as_soon_as_they_agreed(dies: str) -> None:
-    world = stranded().until("agree, and see neither store nor AWS")
+    world = stranded().until("agree, and see neither store nor AWS").passes(0.1)
     world.agents[dies].kill()
     world.passes(20.0)
     world.agents[dies].start()
     assert answered(world.passes(20.0)) == {(("b", 1), 1)}
     world.ends_well()
     assert world.live == "b"
+
+
+def test_what_ended_with_who_decided_it_before_its_disk_had_it_is_decided_anew() -> None:
+    world = stranded().until("agree, and see neither store nor AWS")
+    world.agents["edge-1"].kill()
+    assert answered(world.passes(20.0)) == {(("b", 1), 1), (("a", 1), 0)}, "its workers answer on"
+    world.agents["edge-1"].start()
+    assert answered(world) == {(("a", 1), 0)}
+    assert answered(world.passes(40.0)) == {(("b", 1), 1)}
+    world.ends_well()
 
 
 def test_a_commit_that_arrives_late_wins_over_what_all_agreed_on() -> None:

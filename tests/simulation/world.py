@@ -5,7 +5,9 @@ A story reads: `World(agents=2).starts()`, something happens (`world.nodes.becom
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from edge.failover import events as ev
 from edge.failover.model import Listed, OnDrift, Policy, Stage
@@ -55,6 +57,7 @@ class World:
         self.released_at = -1.0
         self.steps, self.stepping_s = 0, 0.0
         self._told: list[tuple[float, str, str]] = []
+        self._waiting: list[tuple[str, Callable[[str], object]]] = []
         names = [f"edge-{number + 1}" for number in range(agents)]
         candidates = names[: agents - witnesses]
         self.agents = {
@@ -113,6 +116,17 @@ class World:
 
     def tell(self, who: str, what: str) -> None:
         self._told.append((self.timeline.now, who, what))
+        for words, act in self._waiting:
+            if what.startswith(words):
+                self._waiting.remove((words, act))
+                self.timeline.after(0.0, partial(act, who))
+                break
+
+    def when(self, words: str, act: Callable[[str], object]) -> Callable[[], None]:
+        """Once, as soon as anybody tells what begins so: with who it is. Returns what ends the waiting."""
+        waiting = (words, act)
+        self._waiting.append(waiting)
+        return lambda: self._waiting.remove(waiting) if waiting in self._waiting else None
 
     def told(self, words: str) -> list[str]:
         return [f"{who}: {what}" for _, who, what in self._told if words in f"{who}: {what}"]
@@ -132,6 +146,7 @@ class World:
             agent.unreachable = {node: min(until, self.timeline.now) for node, until in agent.unreachable.items()}
             for line in (agent.path, agent.store, agent.aws, agent.talk):
                 line.mend()
+            agent.disk.full = False
             agent.resume()
             if not agent.alive:
                 agent.start()
