@@ -18,7 +18,7 @@ CALLS := .calls
 # are skipped.
 UNPACK := sh -c 'mkdir -p .debian && cd .debian && apt-get download -qq $$0 && dpkg -x $$0_*.deb . && rm $$0_*.deb || true'
 
-.PHONY: demo test lint lab forwarders partitions bench abuse faults fuzz simulate hammer mutants conformance format clean
+.PHONY: demo test lint lab forwarders partitions bench abuse faults fuzz simulate hammer mutants versions conformance format clean
 
 demo: .venv/demo-ready
 	$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
@@ -55,6 +55,10 @@ bench: debian .venv/dev-ready
 # Floods, slow connections, kill -9 and a controller at its worst, while a forwarder asks and looks at every answer.
 abuse: debian .venv/dev-ready
 	$(BIN)/python -m tests.load --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5) $(if $(DOCS),--docs)
+
+# Two agents of the commit OLD are upgraded to this version one after the other, and back, while nodes and leaders die.
+versions: .venv/dev-ready
+	$(BIN)/python -m tests.versions $(OLD)
 
 # The lease: 16 threads in each of two processes fight for it for SECONDS (60), and a checker reads the log of grants.
 hammer: .venv/dev-ready .node/ready

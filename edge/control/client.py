@@ -34,7 +34,8 @@ class Client:
         return self._call("GET", f"{question}?{asked}", None, timeout_s)
 
     def post(self, word: str, timeout_s: float = ANSWER_S, **said: Any) -> Json:
-        body = json.dumps({key: value for key, value in said.items() if value is not None})
+        """A flag that is not set is not sent: an agent of an earlier version may not know it."""
+        body = json.dumps({key: value for key, value in said.items() if value is not None and value is not False})
         return self._call("POST", word, body, timeout_s)
 
     def follow(self, operation: str, timeout_s: float) -> Iterator[Json]:

@@ -1,4 +1,8 @@
-"""The agent's answers as blocks of sentences and rows: for a terminal, a pipe and the status page alike."""
+"""The agent's answers as blocks of sentences and rows: for a terminal, a pipe and the status page alike.
+
+edgectl is new once it is installed, the agent once it is restarted: a key that agents of earlier versions don't tell is
+read with what its absence means, by `get`.
+"""
 
 import json
 import time
@@ -38,11 +42,11 @@ def status(answer: Json) -> list[Block]:
 
 def _vantages(seen: Json) -> Iterator[Block]:
     """Where several agents' observations count."""
-    if not seen["vantages"]:
+    if not seen.get("vantages"):
         return
     title = f"{seen['quorum']} of {len(seen['vantages'])} vantages have to agree"
     nodes = [node["name"] for node in seen["nodes"]]
-    lines = tuple(f"vantage {each['name']}: {each['differs']}" for each in seen["vantages"] if each["differs"])
+    lines = tuple(f"vantage {each['name']}: {differs}" for each in seen["vantages"] if (differs := each.get("differs")))
     yield Block(title, lines, ("VANTAGE", "HEARD", *nodes), tuple(_vantage(each, nodes) for each in seen["vantages"]))
 
 
@@ -62,7 +66,7 @@ def headline(seen: Json) -> str:
     if seen["live_node"] is None:
         return f"{seen['service']}: no node is live"
     answer = ", ".join(seen["answer"])
-    moved = f" round {seen['round']}, which the store has not yet" if seen["round"] else ""
+    moved = f" round {seen['round']}, which the store has not yet" if seen.get("round") else ""
     return f"{seen['service']}: {seen['live_node']} is live at epoch {seen['epoch']}{moved} ({answer})"
 
 
@@ -70,15 +74,15 @@ def _notes(seen: Json) -> Iterator[str]:
     """What an operator has to know now; nothing of what is as usual."""
     reason, override = seen["reason"], seen["override"]
     yield f"{reason['slug']}: {reason['sentence']}"
-    if looks := [f"{look['name']} lost {look['lost']} of {look['asked']}" for look in seen["closer_look"]]:
+    if looks := [f"{look['name']} lost {look['lost']} of {look['asked']}" for look in seen.get("closer_look", ())]:
         yield f"a closer look at every endpoint: {', '.join(looks)}"
     yield from map(_switch, filter(None, (seen["operation"], seen["owed"])))
     if override:
         left = "" if override["left_s"] is None else f", {span(override['left_s'])} left"
         yield f"{override['kind']} by {override['who']}: {override['sentence']}{left}"
     yield from (f"bars a switch: {each['sentence']}" for each in seen["vetoes"] if each != reason)
-    if seen["without_store"]:
-        yield f"without the store: {seen['without_store']}"
+    if said := seen.get("without_store"):
+        yield f"without the store: {said}"
     if drift := seen["drift"]:
         held = f"; {drift['held']['sentence']}" if drift["held"] else ""
         yield f"drift for {span(drift['for_s'])}: AWS was changed by somebody else: {drift['sentence']}{held}"
@@ -137,13 +141,14 @@ def _agent(answer: Json) -> Block:
 
 def _leading(answer: Json) -> Iterator[str]:
     """Of several agents. A single one leads for ever, and nobody asks."""
-    if answer["role"] == "witness":
+    if answer.get("role") == "witness":
         yield "A WITNESS: IT NEVER LEADS"
     lease = answer["services"][0]["lease"] if answer["services"] else {"held": True, "left_s": None}
     if lease["held"] and lease["left_s"] is None:
         return
-    read = f"the shared store read {ago(answer['store_age_s'])}"
-    yield f"leads, {read}" if lease["held"] else f"{lease['holder']} leads, {read}"
+    yield "leads" if lease["held"] else f"{lease['holder']} leads"
+    if (age_s := answer.get("store_age_s")) is not None:
+        yield f"the shared store read {ago(age_s)}"
 
 
 # --- the other answers ----------------------------------------------------------------------------------------------

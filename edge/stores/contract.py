@@ -12,12 +12,13 @@ first.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, TypeVar
 
 from edge.errors import StoreSchemaError
 
 Value = Mapping[str, Any]
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,14 @@ class Store(Protocol):
     def scan(self, prefix: str, limit: int) -> Sequence[Item]: ...
 
     def compare_and_set(self, key: str, value: Value, version: int) -> Item: ...
+
+
+def read_as(kind: type[Kind], value: Value) -> Kind:
+    """A dataclass of what it has fields for: what a later version has added is passed over. TypeError for one that is
+    missing and has no default.
+    """
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: value[name] for name in names if name in value})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from dataclasses import asdict
 
 from edge.failover.lease import Record, Word, Write
 from edge.failover.model import Assignment, Listed, Opinion, Report, Sight
-from edge.stores.contract import Item, Store, Value, understood
+from edge.stores.contract import Item, Store, Value, read_as, understood
 
 LEADER = "lease/leader"
 AGENTS = "agent/"
@@ -64,8 +64,7 @@ class Leases:
 
 
 def _record(value: Value) -> Record:
-    """What a newer version has added is passed over: two versions share the store while agents are upgraded."""
-    found = Record(**{name: value[name] for name in _KINDS if name in value})
+    found = read_as(Record, value)
     wrong = [name for name, kind in _KINDS.items() if not isinstance(value.get(name, False), kind)]
     if wrong:
         raise ValueError(f"{wrong[0]} is {value[wrong[0]]!r}")
@@ -91,7 +90,7 @@ def _word(item: Item) -> Word:
 
 def _moved(value: Value) -> Mapping[str, Assignment]:
     try:
-        return {service: Assignment(**live) for service, live in value.get("moved", {}).items()}
+        return {service: read_as(Assignment, live) for service, live in value.get("moved", {}).items()}
     except (AttributeError, TypeError):
         return {}
 

@@ -26,7 +26,7 @@ from edge.failover.events import Loaded
 from edge.failover.model import ANSWERS, Assignment, Cause, Intent, Override, Reason
 from edge.failover.vetoes import HOUR_S
 from edge.history import Line
-from edge.stores.contract import Item, Store, Value, understood
+from edge.stores.contract import Item, Store, Value, read_as, understood
 
 _KEPT = "what the store has"
 _MOST = 10_000
@@ -190,7 +190,7 @@ class Records:
         """The newest `limit` entries of these services, oldest of them first."""
         items = [item for service in services for item in self._store.scan(f"history/{service}/", limit)]
         newest = sorted(items, key=lambda item: item.key.rpartition("/")[2])[-limit:]
-        return [Line(**item.value) for item in newest]
+        return [read_as(Line, item.value) for item in newest]
 
     def _at(self, moment: Value) -> float:
         """The moment on the present monotonic clock, or the latest that it can have been."""
@@ -259,4 +259,11 @@ def _intent(value: Value) -> Intent:
         raise ValueError(f"epoch {epoch!r}, node {node!r}")
     origin = value["origin"]
     outgoing = value.get("outgoing", [origin] if origin and origin != node else [])
-    return Intent(epoch, node, origin, Cause(value["cause"]), value["who"], value["sentence"], tuple(outgoing))
+    return Intent(epoch, node, origin, _cause(value["cause"]), value["who"], value["sentence"], tuple(outgoing))
+
+
+def _cause(told: object) -> Cause:
+    """One that a later version has added damps as a failure does: too much, and never too little."""
+    if not isinstance(told, str):
+        raise TypeError(f"cause {told!r}")
+    return next((cause for cause in Cause if cause.value == told), Cause.FAILURE)

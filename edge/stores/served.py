@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from edge.errors import StoreError, StoreSchemaError
 from edge.failover.model import Assignment
+from edge.stores.contract import read_as
 from edge.stores.sqlite import alone
 
 SCHEMA = 1
@@ -120,7 +121,7 @@ def _understood(path: Path, found: Any) -> tuple[str, Mapping[str, Assignment], 
     if found["schema"] != SCHEMA:
         raise StoreSchemaError(f"{path} has schema {found['schema']}, this version knows {SCHEMA}: {_ADVICE}")
     live = {service: Assignment(str(each["node"]), int(each["epoch"])) for service, each in found["services"].items()}
-    moved = {service: Assignment(**each) for service, each in found.get("moved", {}).items()}
+    moved = {service: read_as(Assignment, each) for service, each in found.get("moved", {}).items()}
     return str(found["identity"]), live, moved
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
+from edge.stores.dynamodb import DynamoStore
 from edge.stores.table import create
 from tests.agent.pair import LEASE_S, RENEW_S, SHARED
 from tests.agent.site import ADDRESS, BOTH, Site
@@ -34,6 +35,7 @@ class Eyes:
     ) -> None:
         calls, table = asking(aws.endpoint_url), f"edge-{uuid4().hex}"
         create(calls, table)
+        self.store = DynamoStore(calls, table)
         listed = f"\n[vantage]\nagents = {[*agents]}\nwitnesses = {[*witnesses]}\n"
         listed += f"quorum = {quorum}\n" if quorum else ""
         listed += more

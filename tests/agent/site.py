@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,18 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 EDGECTL = str(Path(sys.executable).with_name("edgectl"))
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A version of the program: its checkout, and the interpreter that has what it needs."""
+
+    root: Path
+    python: str
+    edgectl: str
+
+
+PRESENT = Program(ROOT, sys.executable, EDGECTL)
 NAME = "files.fs.corp.example"
 ADDRESS = {"a": "127.0.1.10", "b": "127.0.1.11"}
 SECONDARY = "127.0.1.100"
@@ -106,6 +119,7 @@ class Site:
         self.servers: dict[str, subprocess.Popen[str]] = {}
         self.agent: subprocess.Popen[bytes] | None = None
         self.aws_env: Mapping[str, str] = aws.env()
+        self.program = PRESENT
         self.configure(switches, **settings)
 
     def _layout(self, switches: str) -> Layout:
@@ -164,9 +178,9 @@ class Site:
     # --- the agent --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "edge.agent.daemon", "--config", str(self.file)]
+        command = [self.program.python, "-m", "edge.agent.daemon", "--config", str(self.file)]
         with (self.home / "edged.log").open("ab") as log:
-            self.agent = subprocess.Popen(command, cwd=ROOT, env=dict(self.aws_env), stderr=log)
+            self.agent = subprocess.Popen(command, cwd=self.program.root, env=dict(self.aws_env), stderr=log)
 
     def kill(self) -> None:
         """kill -9: the controller alone, as a fault would."""
@@ -192,9 +206,13 @@ class Site:
 
     # --- what is told -----------------------------------------------------------------------------------------------
 
-    def edgectl(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [EDGECTL, "--socket", str(self.home / "edge.sock"), *words]
-        return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, timeout=PATIENCE_S)
+    def edgectl(self, *words: str, of: Program | None = None) -> "subprocess.CompletedProcess[str]":
+        """By the version that runs, or of another one."""
+        program = of or self.program
+        command = [program.edgectl, "--socket", str(self.home / "edge.sock"), *words]
+        return subprocess.run(
+            command, cwd=program.root, text=True, capture_output=True, check=False, timeout=PATIENCE_S
+        )
 
     def status(self) -> dict[str, Any]:
         """What `edgectl --json status` shows of the service; empty while the agent can't be reached."""

@@ -28,11 +28,18 @@ http = "127.0.0.1:{http}"
 class Apart(Eyes):
     """Each agent has a line of its own to AWS, where the store is too."""
 
-    def __init__(self, home: Path, aws: Emulator, agents: tuple[str, ...], witnesses: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        home: Path,
+        aws: Emulator,
+        agents: tuple[str, ...],
+        witnesses: tuple[str, ...] = (),
+        quorum: int | None = None,
+    ) -> None:
         self.lines: dict[str, Line] = {}
         (home / "key").write_text("00112233445566778899aabbccddeeff")
         more = WITHOUT_STORE.replace("{home}", str(home))
-        super().__init__(home, aws, agents, witnesses, switches=UNFENCED, more=more)
+        super().__init__(home, aws, agents, witnesses, quorum, switches=UNFENCED, more=more)
         self._ends = ExitStack()
         for name, site in self.sites.items():
             line = self.lines[name] = self._ends.enter_context(Line(aws.endpoint_url))

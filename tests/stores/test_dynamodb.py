@@ -163,6 +163,11 @@ def test_the_table_of_another_version_is_refused_and_left_as_it_is(
     assert store.read(KEY) is None
 
 
+def test_a_schemas_number_alone_says_whether_it_is_ours(store: DynamoStore, other: DynamoStore) -> None:
+    store.compare_and_set(SCHEMA_KEY, {"schema": 1, "later": "more"}, 1)
+    assert other.read(KEY) is None
+
+
 def test_a_table_that_is_not_there_is_refused_with_what_to_do(calls: Calls) -> None:
     with pytest.raises(StoreSchemaError, match="there is no table edge-none: `edgectl store init` makes it"):
         DynamoStore(calls, "edge-none").read(KEY)

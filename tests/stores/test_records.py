@@ -489,7 +489,7 @@ def corrupt(store: Store, kind: str, **changes: Any) -> None:
         ("assignment", {"epoch": ...}),
         ("assignment", {"epoch": 0}),
         ("assignment", {"node": None}),
-        ("assignment", {"cause": "boredom"}),
+        ("assignment", {"cause": None}),
         ("assignment", {"settled": ...}),
         ("assignment", {"at": {"boot": "boot-1", "monotonic": "noon"}}),
         ("assignment", {"automatic": 3}),
