@@ -28,7 +28,8 @@ _OTHERS = frozenset({"manual", "rejected", "hold_down", "flap_budget"})
 def sides_read(state: State, event: SidesRead, now: float) -> Outcome:
     if not state.lease.held:  # the leader changes AWS, and what it committed may not have been read yet
         return replace(state, drift=None), None, ()
-    before, state = state.drift, _read(vetoes.refreshed(state, now), event, now)
+    before, state = state.drift, vetoes.refreshed(state, vetoes.watched(state, now), now)
+    state = _read(state, event, now)
     told, found = _told(before, state.drift), state.drift
     if found is None or found is before or found.times < READINGS:  # what was not read now proves nothing now
         return state, None, told

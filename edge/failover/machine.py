@@ -23,8 +23,9 @@ from dataclasses import replace
 from edge.failover import bootstrap, drift, flights, journal, stages, verdict, vetoes, words
 from edge.failover import events as ev
 from edge.failover.flights import Effects, Moved, Outcome
-from edge.failover.model import IN_FLIGHT, Assignment, Mode, Phase, Reason, State, Survey, changed
+from edge.failover.model import IN_FLIGHT, Assignment, Mode, Opinion, Phase, Reason, State, Survey, changed
 from edge.failover.table import NEXT, Trigger
+from edge.failover.verdict import Seen
 
 Learnt = ev.Observed | ev.Glimpsed | ev.Reported | ev.FreezeSaid | ev.Reconfigured | ev.StoreRecovered | ev.Elapsed
 
@@ -33,22 +34,25 @@ def step(state: State, event: ev.Event, now: float) -> ev.Decision:
     """The state after one fact, the effects to perform, the sentence that explains it, and when to be called again."""
     state, trigger, said = _taken(state, event, now)
     state, first = _moved(state, trigger, now)
-    state, trigger, more = _considered(vetoes.refreshed(state, now), now)
-    state, last = _moved(state, trigger, now)
-    return _decided(state, (*said, *first, *more, *last), now)
+    live = vetoes.watched(state, now)
+    state, trigger, more = _considered(vetoes.refreshed(state, live, now), now)
+    if trigger:
+        state, last = _moved(state, trigger, now)
+        return _decided(state, (*said, *first, *more, *last), vetoes.watched(state, now), now)
+    return _decided(state, (*said, *first, *more), live, now)
 
 
-def _decided(state: State, effects: Effects, now: float) -> ev.Decision:
-    state = _looking(state, now)
-    reason, before = _reason(state, now), state.reason
+def _decided(state: State, effects: Effects, live: Seen | None, now: float) -> ev.Decision:
+    state = _looking(state, live, now)
+    reason, before = _reason(state, live, now), state.reason
     if reason.slug != before.slug and {reason.slug, before.slug} & set(vetoes.HOLDS):
         effects = (*effects, ev.Tell("reason", reason.sentence))
     said = state if reason == before else changed(state, reason=reason)
     return ev.Decision(said, effects, reason, _deadline(state, now))
 
 
-def _looking(state: State, now: float) -> State:
-    wanted = verdict.closer(state, vetoes.watched(state), now)
+def _looking(state: State, live: Seen | None, now: float) -> State:
+    wanted = verdict.closer(state, live, now)
     return state if wanted == state.glimpses else changed(state, glimpses=wanted)
 
 
@@ -196,16 +200,16 @@ def _needed(state: State, target: str, now: float) -> Outcome:
 # --- the sentence ---------------------------------------------------------------------------------------------------
 
 
-def _reason(state: State, now: float) -> Reason:
+def _reason(state: State, live: Seen | None, now: float) -> Reason:
     flight = state.flight
     if state.phase in IN_FLIGHT and flight:
         under_way = Reason("switching", f"{state.phase.value} epoch {flight.intent.epoch} to {flight.intent.node}")
         return flight.trouble if flight.waiting and flight.trouble else under_way
-    if state.assignment is None:
+    if state.assignment is None or live is None:
         return _silence(state, now)
     if state.phase is Phase.PROPOSED and state.need:
         return Reason("proposed", f"{state.need.sentence}: promote {state.need.target}? (approve or reject)")
-    return _standing(state, state.assignment, now)
+    return _standing(state, state.assignment, live.together, now)
 
 
 def _silence(state: State, now: float) -> Reason:
@@ -216,8 +220,7 @@ def _silence(state: State, now: float) -> Reason:
     return Reason("silent", f"no assignment is known: {why}")
 
 
-def _standing(state: State, live: Assignment, now: float) -> Reason:
-    opinion = verdict.of(state, live.node, now)
+def _standing(state: State, live: Assignment, opinion: Opinion, now: float) -> Reason:
     held = vetoes.unclear(state, opinion, now) or (vetoes.first(state, now) if state.need else None)
     if held:
         return held

@@ -16,7 +16,7 @@ that serves the same. So there is no majority that another could contradict, and
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from edge.failover import vetoes
+from edge.failover import verdict, vetoes
 from edge.failover.lease import DRIFT
 from edge.failover.model import Assignment, Listed, Mode, Phase, State
 
@@ -65,7 +65,7 @@ def _alone(state: State, now: float) -> State:
     """As if there were no other vantage: the others see with their own eyes."""
     alone = replace(state, policy=replace(state.policy, peers=(), quorum=1), need=None)
     live = state.assignment
-    return replace(alone, need=vetoes.need(alone, live.node, now)) if live else alone
+    return replace(alone, need=vetoes.need(alone, live.node, verdict.of(alone, live.node, now), now)) if live else alone
 
 
 def _engaged(state: State) -> str | None:

@@ -21,12 +21,22 @@ have to be more than those who see it otherwise too: with a quorum of one, two t
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from edge.failover import health, luck
 from edge.failover.model import Glimpses, Observation, Opinion, Policy, Reason, Report, Sight, State, Track
 
 _UNSEEN, _NO_GLIMPSE = Track(), Glimpses()
 _SILENCE = 3  # probes, however low `fall` is: who has just lost one still tells of the path
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is seen of a node: by this agent alone, and by the vantages together."""
+
+    node: str
+    ours: Opinion
+    together: Opinion
 
 
 def path(state: State, now: float) -> Reason | None:
@@ -77,17 +87,17 @@ def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]
     return {**others, seen.endpoint: track}
 
 
-def closer(state: State, live: str | None, now: float) -> Mapping[str, Glimpses]:
+def closer(state: State, live: Seen | None, now: float) -> Mapping[str, Glimpses]:
     """The endpoints at which a closer look is wanted, with what was shown so far: all, or none."""
-    track = state.tracks.get(live or "", _UNSEEN)
+    track = state.tracks.get(live.node, _UNSEEN) if live else _UNSEEN
     if live is None or track.seen is not Sight.DOWN or track.history & 1 or _settled(state, live, now):
         return {}
     return {name: _glimpses(state, name) for name in _tracks(state)}
 
 
-def _settled(state: State, live: str, now: float) -> bool:
-    fresh = health.fresh(state.tracks[live], state.policy.stale_s, now)
-    return not fresh or path_down(state, now) is not None or _down(opinion(state, live, now))
+def _settled(state: State, live: Seen, now: float) -> bool:
+    fresh = health.fresh(state.tracks[live.node], state.policy.stale_s, now)
+    return _down(live.ours) or not fresh or path_down(state, now) is not None
 
 
 def glimpsed(state: State, seen: Observation) -> Mapping[str, Glimpses]:
@@ -192,9 +202,15 @@ def _tracks(state: State) -> Mapping[str, Track]:
 
 def of(state: State, node: str, now: float) -> Opinion:
     """The verdict on a node: what enough vantages agree on, else UNKNOWN."""
-    if not state.policy.peers:
-        return _ours(state, node, now)
-    said = vantages(state, node, now)
+    return seen(state, node, now).together
+
+
+def seen(state: State, node: str, now: float) -> Seen:
+    ours = _ours(state, node, now)
+    return Seen(node, ours, _together(state, node, _said(state, node, ours, now)) if state.policy.peers else ours)
+
+
+def _together(state: State, node: str, said: Mapping[str, Opinion]) -> Opinion:
     sights = [opinion.sight for opinion in said.values()]
     for sight in (Sight.DOWN, Sight.STANDBY, Sight.ACTIVE):
         if sight not in sights:
@@ -214,8 +230,12 @@ def disputed(state: State, node: str, now: float) -> bool:
 
 def vantages(state: State, node: str, now: float) -> Mapping[str, Opinion]:
     """What each vantage says of a node, this agent first. Those who abstain are UNKNOWN."""
+    return _said(state, node, _ours(state, node, now), now)
+
+
+def _said(state: State, node: str, ours: Opinion, now: float) -> Mapping[str, Opinion]:
     peers = {name: _theirs(state, name, node, now) for name in state.policy.peers}
-    return {state.policy.vantage: _ours(state, node, now), **peers}
+    return {state.policy.vantage: ours, **peers}
 
 
 def abstains(state: State, peer: str, now: float) -> str | None:

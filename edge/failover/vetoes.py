@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from edge.failover import flights, health, lease, verdict
 from edge.failover.model import IN_FLIGHT, STAGE_OF, Authority, Mode, Need, Opinion, Phase, Reason, Sight, State, Track
+from edge.failover.verdict import Seen
 
 HOUR_S = 3600.0
 
@@ -36,30 +37,34 @@ HOLDS = (
 """Every slug with which a service holds: the labels of `edge_hold`."""
 
 
-def refreshed(state: State, now: float) -> State:
-    """The state with what time has ended taken out, and the present need worked out."""
+def refreshed(state: State, live: Seen | None, now: float) -> State:
+    """The state with what time has ended taken out, and the present need worked out. `live`: the watched node."""
     said = state.override
     if said and said.until is not None and said.until <= now:
         state = replace(state, override=None)
-    live = watched(state)
-    needed = need(state, live, now) if live else None
+    needed = need(state, live.node, live.together, now) if live else None
     rejected = state.rejected if needed else None
     if (needed, rejected) == (state.need, state.rejected):
         return state
     return replace(state, need=needed, rejected=rejected)
 
 
-def watched(state: State) -> str | None:
-    """The node whose failure asks for a switch: a waiting one's target, else the live node; None while one runs."""
+def watched(state: State, now: float) -> Seen | None:
+    """What is seen of the node whose failure asks for a switch."""
+    node = _watched(state)
+    return verdict.seen(state, node, now) if node else None
+
+
+def _watched(state: State) -> str | None:
+    """A waiting switch's target, else the live node; None while one runs."""
     if state.phase in IN_FLIGHT:
         flight = flights.current(state)
         return flight.intent.node if flight.waiting and state.phase in STAGE_OF else None
     return state.assignment.node if state.assignment else None
 
 
-def need(state: State, live: str, now: float) -> Need | None:
+def need(state: State, live: str, opinion: Opinion, now: float) -> Need | None:
     """Why `live` should not stay live, and who could take over; None while it serves or nothing can be told."""
-    opinion = verdict.of(state, live, now)
     if opinion.sight in (Sight.ACTIVE, Sight.UNKNOWN):
         return None
     since = state.need.since if state.need else now
@@ -215,9 +220,9 @@ def deadlines(state: State) -> tuple[float, ...]:
     policy = state.policy
     return (
         state.committed_at + policy.hold_down_s,
-        *(t + HOUR_S for t in state.automatic_at),
+        *[t + HOUR_S for t in state.automatic_at],
         state.lease.until - policy.lease_margin_s,
-        *(t.heard_at + policy.stale_s for t in state.tracks.values() if t.heard_at is not None),
-        *(r.at + policy.report_s for r in state.reports.values()),
-        *((state.need.since + policy.report_s,) if state.need else ()),
+        *[t.heard_at + policy.stale_s for t in state.tracks.values() if t.heard_at is not None],
+        *[r.at + policy.report_s for r in state.reports.values()],
+        *([state.need.since + policy.report_s] if state.need else []),
     )

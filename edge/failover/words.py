@@ -24,7 +24,7 @@ def promote(state: State, event: ev.Promote, now: float) -> Outcome:
 
 
 def judged(state: State, event: ev.Approve | ev.Reject, now: float) -> Outcome:
-    state = vetoes.refreshed(state, now)
+    state = vetoes.refreshed(state, vetoes.watched(state, now), now)
     need, veto = state.need, vetoes.first(state, now)
     if state.phase is not Phase.PROPOSED or need is None or need.target is None or veto:
         sentence = f"no switch is proposed{f': {veto.sentence}' if veto else ''}"

@@ -81,7 +81,7 @@ class Onset:
             self._sees(seen, at)
         elif look == self._look:
             self.state = replace(self.state, glimpses=verdict.glimpsed(self.state, seen))
-        wanted = verdict.closer(self.state, "a", at) if self._closer else {}
+        wanted = verdict.closer(self.state, verdict.seen(self.state, "a", at), at) if self._closer else {}
         if wanted and not self.state.glimpses:
             self._look += 1
             for name in wanted:

@@ -349,8 +349,9 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._look(driver))
             group.create_task(self._try_store(driver, records, threads))
-            if self.sharing and self.unanimity:
+            if self.sharing:
                 group.create_task(self.sharing.run())
+            if self.unanimity and self.names():
                 group.create_task(self.unanimity.run())
 
     async def _known(self, driver: Driver, records: Records, threads: Threads) -> ev.Loaded | None:
