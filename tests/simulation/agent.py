@@ -31,7 +31,7 @@ from edge.switches.contract import Verify
 from edge.switches.runner import Pace, Runner
 from tests.failover.laws import Laws
 from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown
-from tests.simulation import far
+from tests.simulation import clocks, far
 from tests.simulation.disk import Disk, Kept
 from tests.simulation.host import Mutex, Process, Threads, acting_for
 
@@ -148,8 +148,7 @@ class Agent:
         self.disk = Disk(random.Random(rng.random()))
         self.answer: tuple[str, int] | None = None
         self.round = 0
-        self.wall_ahead_s = 0.0
-        self.rate, self._offset = rng.uniform(0.96, 1.04), rng.uniform(1e3, 1e6)
+        self.clock = clocks.Clock(world.timeline, random.Random(rng.random()), world.off)
         self.nodes = world.nodes
         self.process = self._made_process()
         self.process.dead = True
@@ -159,6 +158,7 @@ class Agent:
         self._kept: Keeper | None = None
         self._keeping: Keeping | None = None
         self._boots = 1
+        self._timing = Timing(LEASE_S, 3.0)
         self._leaving = False
 
     @property
@@ -177,6 +177,24 @@ class Agent:
             return True
         return lease.outlives(self.sharing._keeper.lease(), self.process.clock(), 0.0)
 
+    @property
+    def misled(self) -> bool:
+        """It believes that it leads, and only because its clock stood still: of that it can't know."""
+        if self.sharing is None or not self.leads():
+            return False
+        held, confirmed_at = self.sharing._keeper.lease(), self.sharing._keeper.until - self._timing.held_s
+        return not lease.outlives(held, self.process.clock() + self.clock.lost_s(confirmed_at), 0.0)
+
+    def lost_s(self, seconds: float) -> float:
+        """For how long its clock stood still in the last so many seconds of that clock."""
+        return self.clock.lost_s(self.clock.now() - seconds / (1 - clocks.ASTRAY))
+
+    @property
+    def dazed(self) -> bool:
+        """Its host was suspended, and what it had begun before, or begins misled, may still be under way."""
+        woke_s = self._world.timeline.now - self.clock.woke_at
+        return self.clock.suspended_at is not None or woke_s < (LEASE_S + far.CALL_S) / (1 - clocks.ASTRAY)
+
     def _turned(self) -> None:
         """Whatever its process did: that somebody leads begins with what its keeper knows."""
         keeper = self.sharing._keeper if self.sharing else None
@@ -187,12 +205,13 @@ class Agent:
     # --- its life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self.clock.wakes(self.process)
         self._world.tell(self.name, "starts")
         self._leaving = False
         self.process = process = self._made_process()
-        clock = Clock(self._boot, process.clock, lambda: process.clock() + self.wall_ahead_s)
+        clock = Clock(self._boot, process.clock, lambda: process.clock() + self.clock.moved_s)
         alone = self._world.alone
-        store = far.Store(self._world.kept, process, self.store, 4.0, disk=self.disk if alone else None)
+        store = far.Store(self._world.kept, process, self.store, far.CALL_S, disk=self.disk if alone else None)
         records = Records(store, clock, None if alone else self.name)
         records._one = Mutex(process)  # type: ignore[assignment]
         threads = Threads(process, 1)
@@ -219,12 +238,12 @@ class Agent:
         process.begin(self._run(driver, records, threads))
 
     def _made_process(self) -> Process:
-        return Process(self.name, self._world.timeline, self.rate, self._offset, self._turned)
+        return Process(self.name, self._world.timeline, self.clock.rate, self.clock.offset, self._turned)
 
     def _made_driver(self, around: Surroundings) -> Watched:
         self.reach = Reach(self.process.clock)
         line, heard = self.aws, self.reach.called
-        session: Any = far.Session(self._world.cloud, self.process, line, 4.0, self._world.rules, heard=heard)
+        session: Any = far.Session(self._world.cloud, self.process, line, far.CALL_S, self._world.rules, heard=heard)
         made = Watched.__new__(Watched)
         made.laws, made.rng, made.process = Laws(), self._rng, self.process
         made.stepped = self._world.stepped
@@ -261,8 +280,8 @@ class Agent:
 
     def _made_sharing(self, leases: Leases, records: Records, driver: Driver, threads: Threads, kept: Kept) -> Sharing:
         process = self.process
-        by, timing = f"{self._boot}/{kept.identity}", Timing(LEASE_S, 3.0)
-        keeper = Keeper(self.name, by, timing, candidate=self.candidate)
+        by = f"{self._boot}/{kept.identity}"
+        keeper = Keeper(self.name, by, self._timing, candidate=self.candidate)
         return Sharing(
             keeper,
             leases,
@@ -278,7 +297,15 @@ class Agent:
         self._world.tell(self.name, "stands still")
         self.process.paused = True
 
+    def suspend(self) -> None:
+        """Its host: what comes meanwhile is found once it wakes, and its clock has stood still."""
+        if self.alive and not self.process.paused:
+            self._world.tell(self.name, "is suspended")
+            self.process.paused = True
+            self.clock.suspend(self.process)
+
     def resume(self) -> None:
+        self.clock.wakes(self.process)
         if self.process.paused:
             self.process.resume()
             self._world.rules.check()
@@ -315,7 +342,7 @@ class Agent:
         self.disk.loses_power()
         self.answer, self.round = None, 0
         self._boots += 1
-        self._offset = -self._world.timeline.now * self.rate
+        self.clock.boots()
 
     def stop(self) -> None:
         """As SIGTERM does it: the lease is given back, if that can be done in 5 s."""

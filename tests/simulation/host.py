@@ -12,6 +12,7 @@ futures are run as they are; of its loop only what an agent asks for is here, as
 import asyncio
 import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor, Future
@@ -22,6 +23,7 @@ from greenlet import getcurrent, greenlet
 T = TypeVar("T")
 Act = Callable[[], object]
 ROUNDING_S = 1e-9
+NEARLY = 0.9  # of a time-out: clocks that run fast, and faster meanwhile, come to its end so soon
 MOMENT_S = 1e-3
 RESTLESS = 10_000  # events, or rounds of a loop, within a moment; a busy one has some twenty
 
@@ -44,6 +46,14 @@ class Timeline:
 
     def after(self, seconds: float, act: Act) -> None:
         self.at(self.now + seconds, act)
+
+    def moved(self, process: "Process") -> None:
+        """A clock goes on otherwise: what waits for a moment of it is due at another time."""
+        for place, (_, order, act) in enumerate(self._heap):
+            timer = getattr(act, "__self__", None)
+            if isinstance(timer, Timer) and timer.process is process:
+                self._heap[place] = (max(process.time_of(timer.when()), self.now), order, act)
+        heapq.heapify(self._heap)
 
     def run(self, until: float) -> None:
         """Or until it is stopped."""
@@ -79,6 +89,15 @@ class Process:
 
     def clock(self) -> float:
         return self.offset + self.timeline.now * self.rate
+
+    def time_of(self, moment: float) -> float:
+        """When its host's clock shows this; infinite where that stands still."""
+        return (moment - self.offset) / self.rate + ROUNDING_S if self.rate else math.inf
+
+    def runs(self, rate: float, offset: float) -> None:
+        """Its host's clock does, from now on."""
+        self.rate, self.offset = rate, offset
+        self.timeline.moved(self)
 
     def happens(self, act: Callable[..., object], *args: Any) -> None:
         """In this process, now, with all that follows at once; where it stands still, once it goes on."""
@@ -123,8 +142,7 @@ class Process:
 
     def sleep(self, seconds: float) -> None:
         """Called in a thread."""
-        thread = getcurrent()
-        self.timeline.after(max(seconds, ROUNDING_S) / self.rate, lambda: self.happens(self._go_on, thread, None))
+        self.loop.call_at(self.clock() + seconds, self._go_on, getcurrent(), None)
         self._block()
 
     def ask(self, do: Callable[[], T], there_s: float | None, back_s: float | None, timeout_s: float) -> T:
@@ -147,8 +165,9 @@ class Process:
 
         if there_s is not None:
             self.timeline.after(there_s, arrive)
-        if there_s is None or back_s is None or there_s + back_s >= timeout_s / self.rate:
-            self.timeline.after(timeout_s / self.rate, lambda: answer((None, TimeoutError("no answer"))))
+        if there_s is None or back_s is None or there_s + back_s >= NEARLY * timeout_s:
+            limit = Limit(self, self.clock() + timeout_s, answer, ((None, TimeoutError("no answer")),))
+            self.timeline.at(self.time_of(limit.when()), limit.due)
         value, error = self._block()
         if error:
             raise error
@@ -186,21 +205,30 @@ class Call:
 
 
 class Timer(Call):
-    __slots__ = ("_process", "_when")
+    __slots__ = ("_when", "process")
 
     def __init__(self, process: Process, when: float, act: Callable[..., object], args: tuple[Any, ...]) -> None:
-        self.act, self.args, self._process, self._when = act, args, process, when
+        self.act, self.args, self.process, self._when = act, args, process, when
 
     def when(self) -> float:
         return self._when
 
     def due(self) -> None:
         if self.act is not _nothing:
-            self._process.happens(self._still)
+            self.process.happens(self._still)
 
     def _still(self) -> None:
         """It may have been cancelled while its process stood still."""
         self.act(*self.args)
+
+
+class Limit(Timer):
+    """Of what is asked: whoever asked takes its turn by itself."""
+
+    __slots__ = ()
+
+    def due(self) -> None:
+        self._still()
 
 
 def _nothing() -> None:
@@ -252,7 +280,7 @@ class Loop(asyncio.AbstractEventLoop):
     def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Any = None) -> Any:
         process = self._process
         timer = Timer(process, when, callback, args)
-        process.timeline.at((when - process.offset) / process.rate + ROUNDING_S, timer.due)
+        process.timeline.at(process.time_of(when), timer.due)
         return timer
 
     def create_future(self) -> "asyncio.Future[Any]":

@@ -13,6 +13,11 @@
                        random, or as many agents as have to agree could not reach it
 6. damped              between automatic switches lies the hold-down, and within an hour the budget
 7. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
+
+A host that was suspended, so that its monotonic clock stood still while others went on, can't know of it
+(docs/design.md, "The lease", "What is left"). Until its lease has ended by that clock it believes that it leads, and
+its changes are held to what AWS and the store can refuse alone: rules 1, 2 and, in the end, 7. What it saw counts by
+its own clock, so for rule 5 the time that it has lost is no time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -83,15 +88,22 @@ class Rules:
             return
         live = self.committed[max(self.committed)]
         left = {live, *value["outgoing"]}
-        failed = any(self._world.nodes.failed_within(node, TELLING_S) or self._unreached(node) for node in left)
+        within_s = self._telling_s
+        failed = any(self._world.nodes.failed_within(node, within_s) or self._unreached(node) for node in left)
         self._holds(failed or self._deceived(), f"epoch {value['epoch']} leaves {live}, which serves")
         apart_s = self._world.policy.hold_down_s * 0.9
         recent = [at for at, _ in self._moved if at > self._world.timeline.now - apart_s]
         self._holds(not recent, f"epoch {value['epoch']} was opened within the hold-down")
 
+    @property
+    def _telling_s(self) -> float:
+        """With the time that a clock has lost by which it was told."""
+        return TELLING_S + max(agent.lost_s(TELLING_S) for agent in self._world.agents.values())
+
     def _unreached(self, node: str) -> bool:
         """A node that serves may be left where as many agents as have to agree can't reach it."""
-        blind = [agent for agent in self._world.agents.values() if not agent.reaches(node, TELLING_S)]
+        within_s = self._telling_s
+        blind = [agent for agent in self._world.agents.values() if not agent.reaches(node, within_s)]
         return len(blind) >= (self._world.quorum or 1)
 
     def _deceived(self) -> bool:
@@ -127,9 +139,10 @@ class Rules:
             return
         self._world.tell(who, method)
         self._holds(self._world.agents[who].leads(), f"{who} calls {method} without the lease")
-        superseded = acts_for() < self._opened != self._abandoned
-        self._holds(not superseded, f"{who} calls {method} for {acts_for()}, and {self._opened} is open")
-        self._holds(self._begun(STEPS[method]), f"{who} calls {method}, and the journal has nothing of it")
+        if not self._world.agents[who].dazed:
+            superseded = acts_for() < self._opened != self._abandoned
+            self._holds(not superseded, f"{who} calls {method} for {acts_for()}, and {self._opened} is open")
+            self._holds(self._begun(STEPS[method]), f"{who} calls {method}, and the journal has nothing of it")
         self._calling.append(who)
         self.check()
         try:
@@ -147,10 +160,10 @@ class Rules:
 
     def check(self) -> None:
         world = self._world
-        leading = [name for name, agent in world.agents.items() if agent.leads()]
+        leading = [name for name, agent in world.agents.items() if agent.leads() and not agent.misled]
         self._holds(len(leading) <= 1, f"{' and '.join(leading)} lead at one moment")
         self._holds(all(world.agents[name].candidate for name in leading), f"{leading} leads and is a witness")
-        acting = {who for who in self._calling if not world.agents[who].stands_still}
+        acting = {who for who in self._calling if not (world.agents[who].stands_still or world.agents[who].dazed)}
         self._holds(len(acting) <= 1, f"{' and '.join(sorted(acting))} change AWS at one moment")
         for agent in world.agents.values():
             for fault in agent.process.faults:
@@ -159,7 +172,9 @@ class Rules:
     def served(self, who: str, before: Assignment | None, live: Assignment) -> None:
         self._world.tell(who, f"answers {live.node} at epoch {live.named}")
         if before and live.round and live.at not in self.agreed:
-            self._agreed(before.node, live)
+            self.agreed[live.at] = live.node
+            if not self._world.agents[who].dazed:  # who woke between the answers and the decision decides late
+                self._agreed(before.node, live)
         known = self.agreed.get(live.at) if live.round else self.committed.get(live.epoch)
         self._holds(known == live.node, f"{who} answers {live.node} at epoch {live.named}, which was not committed")
         self._holds(before is None or live.at >= before.at, f"{who} answers epoch {live.named} after {before}")
@@ -170,13 +185,12 @@ class Rules:
         self._holds(kept, f"{who} kept {believed} on its disk, and finds {found}")
 
     def _agreed(self, left: str, live: Assignment) -> None:
-        self.agreed[live.at] = live.node
-        agents = self._world.agents.values()
-        leading = [agent.name for agent in agents if agent.leads()]
+        agents, within_s = self._world.agents.values(), self._telling_s
+        leading = [agent.name for agent in agents if agent.leads() and not agent.misled]
         self._holds(not leading, f"all agreed on {live.node}, and {leading} leads")
         self._holds(all(agent.alive for agent in agents), f"all agreed on {live.node}, and one of them is dead")
-        blind = all(agent.path.trouble > 0 or agent.path.lost or not agent.reaches(left, TELLING_S) for agent in agents)
-        failed = self._world.nodes.failed_within(left, TELLING_S)
+        blind = all(agent.path.trouble > 0 or agent.path.lost or not agent.reaches(left, within_s) for agent in agents)
+        failed = self._world.nodes.failed_within(left, within_s)
         self._holds(failed or blind, f"all agreed to leave {left}, which serves")
 
     def disagreement(self) -> str:

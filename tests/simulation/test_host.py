@@ -87,7 +87,7 @@ def test_threads_are_no_more_than_there_are(timeline: Timeline, process: Process
     threads, began = Threads(process, 2), []
 
     def works() -> None:
-        began.append(timeline.now)
+        began.append(round(timeline.now, 6))
         process.sleep(2.0)
 
     for _ in range(3):

@@ -597,7 +597,7 @@ def test_the_time_of_day_jumps_and_damps_and_decides_nothing(world: World, by_s:
     world.nodes.becomes("a", Shown.SILENT)
     world.until("committed 2")
     for agent in world.agents.values():
-        agent.wall_ahead_s = by_s
+        agent.clock.moved_s = by_s
     world.nodes.becomes("a", Shown.ACTIVE)
     world.agents[leader_of(world)].kill()
     for agent in world.agents.values():

@@ -200,7 +200,10 @@ def _paused(world: World, rng: random.Random) -> Trouble:
         agent = world.leader or agent if leader else agent
         agent.pause()
 
-    return "an agent stands still", begin, agent.resume
+    def end() -> None:
+        agent.resume()
+
+    return "an agent stands still", begin, end
 
 
 def _operator(world: World, rng: random.Random) -> Trouble:
@@ -213,6 +216,40 @@ def _operator(world: World, rng: random.Random) -> Trouble:
 def _hand(world: World, rng: random.Random) -> Trouble:
     node = rng.choice("ab")
     return f"somebody moves the address to {node}", lambda: world.cloud.move_by_hand(node), lambda: None
+
+
+# --- clocks -----------------------------------------------------------------------------------------------------------
+
+
+def _slewed(world: World, rng: random.Random) -> Trouble:
+    """A clock runs at another rate, and then at yet another."""
+    agent = _agent(world, rng)
+
+    def runs() -> None:
+        agent.clock.runs_otherwise(agent.process)
+
+    return f"{agent.name}'s clock is slewed", runs, runs
+
+
+def _set(world: World, rng: random.Random) -> Trouble:
+    """The time of day, by minutes, or by hours where somebody took another zone for it."""
+    agent, by_s = _agent(world, rng), rng.choice((-1.0, 1.0)) * rng.choice((5.0, 300.0, 7200.0)) * rng.random()
+    become = partial(setattr, agent.clock, "moved_s")
+    return f"{agent.name}'s time of day jumps by {by_s:.0f} s", partial(become, by_s), partial(become, 0.0)
+
+
+def _suspended(world: World, rng: random.Random) -> Trouble:
+    agent, leader = _agent(world, rng), rng.random() < 0.7
+
+    def begin() -> None:
+        nonlocal agent
+        agent = world.leader or agent if leader else agent
+        agent.suspend()
+
+    def end() -> None:
+        agent.resume()
+
+    return "an agent's host is suspended", begin, end
 
 
 # --- disks ------------------------------------------------------------------------------------------------------------
@@ -266,5 +303,6 @@ def _torn(world: World, rng: random.Random) -> Trouble:
 
 TROUBLES: tuple[Callable[[World, random.Random], Trouble], ...] = (
     _node, _live_node, _live_node, _flapping, _line, _line, _unreachable, _everybodys_line, _slow, _cut_off, _cut_off,
-    _stranded, _cloud, _killed, _stopped, _paused, _paused, _operator, _hand, _full, _power, _torn,
+    _stranded, _cloud, _killed, _stopped, _paused, _paused, _operator, _hand,
+    _slewed, _set, _suspended, _full, _power, _torn,
 )  # fmt: skip

@@ -12,12 +12,11 @@ from functools import partial
 from edge.failover import events as ev
 from edge.failover.model import Listed, OnDrift, Policy, Stage
 from tests.failover.world import POLICY, Shown
-from tests.simulation import far
+from tests.simulation import clocks, far
 from tests.simulation.agent import Agent
 from tests.simulation.host import Timeline
 from tests.simulation.rules import BrokenError, Rules
 
-CALL_S = 4.0
 STORY = 60  # lines of it that a failure shows
 BOUND_S = 240.0
 """Within which everything agrees once nothing fails: a lease that nobody renews, a call that comes 30 s late, an
@@ -27,7 +26,7 @@ RULES = replace(
     POLICY,
     service=far.NAME,
     stages=frozenset(Stage),
-    lease_margin_s=CALL_S,
+    lease_margin_s=far.CALL_S,
     on_drift=OnDrift.REPAIR,
     drift_per_hour=20,
 )
@@ -43,10 +42,19 @@ def _seeing(policy: Policy, name: str, names: list[str], quorum: int | None) -> 
 
 class World:
     def __init__(
-        self, agents: int = 2, seed: int = 0, policy: Policy = RULES, quorum: int | None = None, witnesses: int = 0
+        self,
+        agents: int = 2,
+        seed: int = 0,
+        policy: Policy = RULES,
+        quorum: int | None = None,
+        witnesses: int = 0,
+        *,
+        off: float = clocks.OFF,
     ) -> None:
-        """With a `quorum`, all agents are vantages, the last ones of them witnesses."""
-        self.rng = random.Random(seed)
+        """With a `quorum`, all agents are vantages, the last ones of them witnesses. `off`: how far their clocks are
+        from true at most.
+        """
+        self.rng, self.off = random.Random(seed), off
         self.policy, self.alone, self.quorum = policy, agents == 1, quorum
         self.timeline = Timeline()
         self.rules = Rules()
