@@ -288,6 +288,12 @@ def test_who_knows_of_nothing_serves_what_another_one_does(bench: Bench) -> None
     assert bench.confers().driver.heard == [ev.Agreed(A7, "a is live at epoch 7: dc2 serves it")]
 
 
+def test_who_is_asked_and_does_not_answer_is_not_heard(bench: Bench) -> None:
+    bench.now += HEARD_S
+    bench.says = lambda: None
+    assert bench.confers().stance.why == "it does not hear dc2"
+
+
 def test_it_counts_as_heard_from_when_it_was_asked(bench: Bench) -> None:
     """An answer that took long says little of now."""
 

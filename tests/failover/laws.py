@@ -15,17 +15,20 @@
 11. never stuck        a switch under way waits for an outcome, or for a deadline
 12. always explained   each decision has a sentence, and its slug is one that people know
 13. time runs forward  the stages of a switch took no less than nothing
+14. a look is no proof a closer look is at every endpoint or at none, and is wanted of no node but a watched one whose
+                       newest probe was silent; what it shows turns no health, and can only keep a switch from opening
 """
 
 from edge.failover import events as ev
 from edge.failover import lease
-from edge.failover.model import ANSWERS, IN_FLIGHT, Assignment, Cause, Mode, Phase, Stage, State
-from edge.failover.vetoes import HOLDS
+from edge.failover.machine import step
+from edge.failover.model import ANSWERS, IN_FLIGHT, Assignment, Cause, Mode, Phase, Sight, Stage, State, Track, changed
+from edge.failover.vetoes import HOLDS, watched
 
 _WORDS = (ev.Promote, ev.Hold, ev.Release, ev.Approve, ev.Reject)
 _SLUGS = {*HOLDS, "steady", "switching", "proposed"}
 _FLYING = IN_FLIGHT | {Phase.VERIFYING}
-_QUIET = (ev.Observed, ev.Reported, ev.Elapsed)  # what permits nothing
+_QUIET = (ev.Observed, ev.Glimpsed, ev.Reported, ev.Elapsed)  # what permits nothing
 
 
 class Laws:
@@ -158,6 +161,20 @@ class Laws:
         assert decision.reason.sentence, "always explained"
         assert decision.reason.slug in _SLUGS, "always explained"
         self._never_stuck(decision)
+        if after.glimpses or isinstance(event, ev.Glimpsed):
+            self._looks(before, event, decision, now)
+
+    def _looks(self, before: State, event: ev.Event, decision: ev.Decision, now: float) -> None:
+        after, live = decision.state, watched(decision.state)
+        if after.glimpses:
+            assert after.glimpses.keys() == {*after.policy.nodes, *after.policy.witnesses}, "a look is no proof"
+            track = after.tracks.get(live or "", Track())
+            assert track.seen is Sight.DOWN, "a look is no proof"
+            assert not track.history & 1, "a look is no proof"
+        if isinstance(event, ev.Glimpsed):
+            assert after.tracks == before.tracks, "a look is no proof"
+            blind = step(changed(before, glimpses={}), ev.Elapsed(), now)
+            assert not _opens(decision) or _opens(blind), "a look is no proof"
 
     def _never_stuck(self, decision: ev.Decision) -> None:
         state, flight = decision.state, decision.state.flight
@@ -174,3 +191,7 @@ class Laws:
         else:
             assert self._running, "never stuck"
             assert self._running[0] == flight.intent.epoch, "never stuck"
+
+
+def _opens(decision: ev.Decision) -> bool:
+    return any(isinstance(effect, ev.WriteIntent) for effect in decision.effects)

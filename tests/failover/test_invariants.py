@@ -1,7 +1,8 @@
 """Any event in any state: the laws of laws.py hold whatever the machine hears, in whatever order.
 
 1 epochs grow; 2 served = committed; 3 intent first; 4 in order; 5 one at a time; 6 vetoes hold; 7 leader only;
-8 never without; 9 one reply; 10 future deadlines; 11 never stuck; 12 always explained; 13 time runs forward.
+8 never without; 9 one reply; 10 future deadlines; 11 never stuck; 12 always explained; 13 time runs forward;
+14 a look is no proof.
 
 The shells here are bad ones: outcomes come late, twice, of another epoch, or never; the store and AWS fail as they
 like; the lease goes and comes; people say everything at any time. Only what a shell promises is kept: one outcome at
@@ -54,6 +55,7 @@ class Chaos:
         self.random = Random(seed)
         self.pending: list[ev.Effect] = []
         self.phases: Counter[Phase] = Counter()
+        self.looked: Counter[bool] = Counter()
         self.aws = (Pointing("route53", "a", 0, "read"),)
         policy = replace(self._policy(), stages=frozenset(s for s in Stage if self.random.random() < 0.7))
         self.world = World(policy)
@@ -89,10 +91,19 @@ class Chaos:
         elif choice < 0.75:
             for node in ("a", "b", "w"):
                 self._hears(observed(node, self.random.choice([Shown.ACTIVE] * 4 + [Shown.REFUSED] * 4 + list(Shown))))
+                self._glimpses()
         elif choice < 0.88:
             self._hears(self.random.choice(self._mending())())
         else:
             self._hears(self.random.choice(self._words() if choice < 0.95 else self._rare())())
+
+    def _glimpses(self) -> None:
+        """Where they are wanted; now and then one that comes too late."""
+        wanted = bool(self.world.state.glimpses)
+        for _ in range(self.random.randrange(8) if wanted else self.random.random() < 0.1):
+            shown = self.random.choice([Shown.ACTIVE, Shown.SILENT, *Shown])
+            self._hears(ev.Glimpsed(observed(self.random.choice("abw"), shown).observation))
+            self.looked[wanted] += 1
 
     # --- outcomes ----------------------------------------------------------------------------------------------------
 
@@ -225,18 +236,39 @@ def test_the_laws_hold_whatever_comes(seed: int) -> None:
     Chaos(seed).runs(EVENTS)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32), dead=st.booleans(), lost=st.sampled_from([0.0, 0.3, 0.6]), mode=st.sampled_from(Mode)
+)
+def test_a_closer_look_at_any_loss_proves_nothing_by_itself(seed: int, dead: bool, lost: float, mode: Mode) -> None:
+    """The live node is silent, or loses like everybody; what is looked at closely is anything, in any order."""
+    chance = Random(seed)
+    world = World(replace(POLICY, mode=mode)).started(warm_s=20.0).unprobed()
+    for _ in range(60):
+        name = chance.choice("abw")
+        silent = (dead and name == "a") or chance.random() < lost
+        seen = observed(
+            name, chance.choice([Shown.SILENT, Shown.HUNG] if silent else [Shown.ACTIVE] * 9 + [Shown.REFUSED])
+        )
+        closely = chance.random() < 0.7
+        world.passes(0.1 * chance.random()).hears(ev.Glimpsed(seen.observation) if closely else seen)
+
+
 def test_chaos_visits_every_phase_and_opens_many_epochs() -> None:
     """Else the test above would prove little."""
     phases: Counter[Phase] = Counter()
     causes: Counter[Cause] = Counter()
+    looked: Counter[bool] = Counter()
     for seed in range(30):
         chaos = Chaos(seed).runs(EVENTS)
         phases += chaos.phases
+        looked += chaos.looked
         causes.update(effect.intent.cause for effect in chaos.world.all(ev.WriteIntent))
     assert set(phases) == set(Phase)
     assert min(phases.values()) > 100
     assert set(causes) == set(Cause)
     assert sum(causes.values()) > 150
+    assert min(looked[wanted] for wanted in (True, False)) > 500
 
 
 @pytest.mark.parametrize("seed", range(40))
