@@ -7,6 +7,7 @@ for it.
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -120,6 +121,7 @@ class Site:
         self.agent: subprocess.Popen[bytes] | None = None
         self.aws_env: Mapping[str, str] = aws.env()
         self.program = PRESENT
+        self.passed: list[socket.socket] = []  # what a service manager holds
         self.configure(switches, **settings)
 
     def _layout(self, switches: str) -> Layout:
@@ -178,9 +180,12 @@ class Site:
     # --- the agent --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        command = [self.program.python, "-m", "edge.agent.daemon", "--config", str(self.file)]
+        python, fds = self.program.python, [held.fileno() for held in self.passed]
+        activated = [python, "-m", "tests.agent.activate", *map(str, fds), "--"] if fds else []
+        command = [*activated, python, "-m", "edge.agent.daemon", "--config", str(self.file)]
         with (self.home / "edged.log").open("ab") as log:
-            self.agent = subprocess.Popen(command, cwd=self.program.root, env=dict(self.aws_env), stderr=log)
+            started = {"cwd": self.program.root, "env": dict(self.aws_env), "pass_fds": fds}
+            self.agent = subprocess.Popen(command, stderr=log, **started)
 
     def kill(self) -> None:
         """kill -9: the controller alone, as a fault would."""

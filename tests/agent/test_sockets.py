@@ -69,14 +69,7 @@ class House:
         self.agent: subprocess.Popen[bytes] | None = None
 
     def hold_port(self, port: int | None = None) -> None:
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            held = self.opened.enter_context(socket.socket(type=kind))
-            held.bind(("127.0.0.1", port or self.port))
-            if kind is socket.SOCK_STREAM:
-                held.listen()
-            else:
-                enlarge(held)
-            self.passed.append(held)
+        self.passed += map(self.opened.enter_context, held_sockets(port or self.port))
 
     def start(self, **environment: str) -> subprocess.Popen[bytes]:
         fds = [held.fileno() for held in self.passed]
@@ -116,6 +109,16 @@ class House:
         if self.agent and self.agent.poll() is None:
             self.end(signal.SIGTERM)
         self.opened.close()
+
+
+def held_sockets(port: int) -> list[socket.socket]:
+    """As a service manager binds them."""
+    udp, tcp = (socket.socket(type=kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+    for held in (udp, tcp):
+        held.bind(("127.0.0.1", port))
+    tcp.listen()
+    enlarge(udp)
+    return [udp, tcp]
 
 
 def enlarge(udp: socket.socket) -> None:
