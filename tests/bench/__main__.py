@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from tests.bench import chart, page
 from tests.bench.contestants import CONTESTANTS, present, versions
 from tests.bench.measure import CLIENTS, PACE, Round, measure
-from tests.bench.told import TITLES, as_json, lines, panels, table
+from tests.bench.told import BATCHED, TITLES, as_json, batched, lines, panels, table
 
 RESULTS = Path("bench-results.json")
 METHOD = (
@@ -46,7 +46,8 @@ def main() -> int:
             rounds.append(one_round(name, chosen.seconds))
     measured = versions(chosen.only)
     RESULTS.write_text(as_json(results, page.machine(), measured))
-    print(table(results))
+    print(table(TITLES, lines(results)))
+    print(table(BATCHED, batched(results)))
     if chosen.plot:
         how = page.taken(METHOD.format(rounds=chosen.rounds, seconds=chosen.seconds))
         _publish(results, f"{how} {', '.join(f'{name} {version}' for name, version in measured.items())}.")
@@ -56,6 +57,7 @@ def main() -> int:
 def _publish(results: dict[str, list[Round]], how: str) -> None:
     (page.DOCS / "bench.svg").write_text(chart.svg(panels(results)))
     page.put("bench", how + "\n\n" + page.markdown(TITLES, lines(results)))
+    page.put("batches", page.markdown(BATCHED, batched(results)))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
-"""One round of one server: as fast as it goes, and then at a fixed pace. dnsperf asks as forwarders do, A and AAAA."""
+"""One round of one server: as fast as it goes, then at a fixed pace; dnsperf asks as forwarders do, A and AAAA. And
+once more as fast as it goes, asked in batches.
+"""
 
+import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.bench import batches
 from tests.conformance.servers import Server
 from tests.conformance.zone import FILES
 
@@ -20,9 +25,10 @@ ANSWERED = re.compile(r"^> \w+ \S+ \S+ ([0-9.]+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """`lost`: at the fixed pace. CPU times are for one query at full speed."""
+    """`lost`: at the fixed pace. CPU times are for one query at full speed, asked by dnsperf."""
 
     queries_s: float
+    batched_s: float
     user_us: float
     system_us: float
     p50_us: float
@@ -44,9 +50,11 @@ def measure(server: Server, seconds: int, home: Path) -> Round:
     after = _cpu(server)
     completed = int(_figure(fast, "Queries completed"))
     paced = _dnsperf(server, seconds, home, "-Q", str(PACE), "-v")
+    batched = _batched(server, seconds)
     waits = sorted(float(wait) for wait in ANSWERED.findall(paced))
     return Round(
         queries_s=_figure(fast, "Queries per second"),
+        batched_s=batched,
         user_us=(after.user_s - before.user_s) / completed * 1e6,
         system_us=(after.system_s - before.system_s) / completed * 1e6,
         p50_us=_quantile_us(waits, 0.5),
@@ -63,6 +71,16 @@ def _dnsperf(server: Server, seconds: int, home: Path, *more: str) -> str:
     address = ["-s", server.host, "-p", str(server.port)]
     command = ["dnsperf", *address, "-d", str(queries), "-l", str(seconds), "-c", str(CLIENTS), "-e", *more]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _batched(server: Server, seconds: int) -> float:
+    plan = batches.Plan(server.host, server.port, FILES, seconds)
+    command = [sys.executable, "-m", batches.__name__, json.dumps(asdict(plan))]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    counted = batches.Counted(**json.loads(told))
+    if counted.wrong:
+        raise AssertionError(f"{counted.wrong} answers were none")
+    return counted.answers_s
 
 
 def _figure(report: str, title: str) -> float:

@@ -11,7 +11,7 @@ from tests.bench import chart, page
 from tests.bench.__main__ import one_round
 from tests.bench.contestants import CONTESTANTS
 from tests.bench.measure import Round
-from tests.bench.told import as_json, lines, medians, panels, ratios, table
+from tests.bench.told import TITLES, as_json, batched, lines, medians, panels, ratios, table
 
 needs_dnsperf = pytest.mark.skipif(not shutil.which("dnsperf"), reason="dnsperf is not installed")
 
@@ -23,13 +23,14 @@ def test_a_round_measures_a_server_and_its_children(name: str) -> None:
         pytest.skip(f"{name} is not installed")
     measured = one_round(name, seconds=1)
     assert measured.queries_s > 0
+    assert measured.batched_s > 0
     assert measured.user_us + measured.system_us > 0
     assert 0 < measured.p50_us <= measured.p99_us <= measured.p999_us
     assert measured.resident_mib > 1
 
 
 def found(queries_s: float, cpu_us: float = 2) -> Round:
-    return Round(queries_s, cpu_us - 1, 1, 1, 1, 1, 0, 1)
+    return Round(queries_s, 2 * queries_s, cpu_us - 1, 1, 1, 1, 1, 0, 1)
 
 
 def test_medians_are_told_not_means() -> None:
@@ -48,7 +49,8 @@ def test_ratios_are_to_the_rival_with_as_many_threads() -> None:
     }
     assert ratios(results)["edge"] == {"gdnsd": 0.8, "PowerDNS Lua": 20, "gdnsd CPU": 0.8}
     assert ratios(results)["edge, 2 workers"]["gdnsd"] == 0.75
-    assert "0.80" in table(results)
+    assert "0.80" in table(TITLES, lines(results))
+    assert batched(results)[0] == ("edge", "160", "0.80", "20.00", "")
     assert json.loads(as_json(results, "machine", {}))["results"]["edge"]["ratio"]["gdnsd"] == 0.8
 
 
@@ -73,7 +75,7 @@ def test_a_table_goes_between_its_markers_again_and_again(tmp_path: Path) -> Non
         page.put("load", "", written)
 
 
-@pytest.mark.parametrize("name", ["bench", "load"])
+@pytest.mark.parametrize("name", ["bench", "batches", "load"])
 def test_the_documentation_has_a_place_for_each_table(name: str, tmp_path: Path) -> None:
     copy = tmp_path / "page.md"
     copy.write_text(page.PAGE.read_text())

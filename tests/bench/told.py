@@ -25,6 +25,9 @@ TITLES = (
 )
 
 
+BATCHED = ("", "answers/s", "x gdnsd", "x PowerDNS Lua", "x dnslib")
+
+
 def medians(rounds: Sequence[Round]) -> dict[str, float]:
     return {column.name: median(getattr(one, column.name) for one in rounds) for column in fields(Round)}
 
@@ -38,16 +41,16 @@ def gdnsd_for(name: str) -> str:
     return "gdnsd, 2 threads" if ", 2 " in name else "gdnsd"
 
 
-def ratios(results: Results) -> dict[str, dict[str, float]]:
-    """By name, then by rival: queries/s, and for `gdnsd CPU` the time for a query. Rivals that ran."""
+def ratios(results: Results, speed: str = "queries_s") -> dict[str, dict[str, float]]:
+    """By name, then by rival: of that speed, and for `gdnsd CPU` of the time for a query. Rivals that ran."""
     found = {name: medians(rounds) for name, rounds in results.items()}
-    return {name: _ratios(found, name) for name in found}
+    return {name: _ratios(found, name, speed) for name in found}
 
 
-def _ratios(found: Mapping[str, Medians], name: str) -> dict[str, float]:
+def _ratios(found: Mapping[str, Medians], name: str, speed: str) -> dict[str, float]:
     rivals = {"gdnsd": gdnsd_for(name), "PowerDNS Lua": "PowerDNS Lua", "dnslib": "dnslib"}
     there = {title: found[rival] for title, rival in rivals.items() if rival in found}
-    speeds = {title: found[name]["queries_s"] / rival["queries_s"] for title, rival in there.items()}
+    speeds = {title: found[name][speed] / rival[speed] for title, rival in there.items()}
     cpu = {"gdnsd CPU": cpu_us(found[name]) / cpu_us(there["gdnsd"])} if "gdnsd" in there else {}
     return speeds | cpu
 
@@ -67,10 +70,21 @@ def _line(name: str, found: Medians, against: Mapping[str, float]) -> tuple[str,
     return (name, *speeds, *cpu, *waits, f"{found['resident_mib']:.0f}")
 
 
-def table(results: Results) -> str:
+def batched(results: Results) -> list[tuple[str, ...]]:
+    """Asked in batches."""
+    against = ratios(results, "batched_s")
+    return [_batched(name, medians(rounds), against[name]) for name, rounds in results.items()]
+
+
+def _batched(name: str, found: Medians, against: Mapping[str, float]) -> tuple[str, ...]:
+    times = (f"{against[rival]:,.2f}" if rival in against else "" for rival in ("gdnsd", "PowerDNS Lua", "dnslib"))
+    return (name, f"{found['batched_s']:,.0f}", *times)
+
+
+def table(titles: Sequence[str], told: Sequence[Sequence[str]]) -> str:
     """For a terminal."""
-    rows = [TITLES, *lines(results)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(TITLES))]
+    rows = [titles, *told]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(titles))]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
 
