@@ -165,13 +165,19 @@ class Driver:
 
     async def say(self, word: ev.Event) -> ev.Reply:
         """The machine's answer, once what has to outlive a restart is on the disk, or is known not to be."""
-        reply = next(effect for effect in self.post(word) if isinstance(effect, ev.Reply))
-        if self._saving is not None:
-            await asyncio.wait([self._saving])
-        if self._saving is None or not self.state.store_trouble:
+        return await self.recorded(next(effect for effect in self.post(word) if isinstance(effect, ev.Reply)))
+
+    async def recorded(self, reply: ev.Reply) -> ev.Reply:
+        if self._saving is None:
             return reply
-        unsaved = f"{reply.sentence}; in force, but not recorded before the store works: {self.state.store_trouble}"
-        return replace(reply, sentence=unsaved)
+        await asyncio.wait([self._saving])
+        if self.state.store_trouble:
+            unsaved = f"in force, but not recorded before the store works: {self.state.store_trouble}"
+        elif reply.accepted and (unled := self._unled()):
+            unsaved = f"but whoever leads now may not know of it, say it there again: {unled.sentence}"
+        else:
+            return reply
+        return replace(reply, sentence=f"{reply.sentence}; {unsaved}")
 
     def _arm(self, deadline: float | None, now: float) -> None:
         """A timer that goes off too early does no harm, so it is not moved for each observation."""

@@ -458,6 +458,27 @@ MUTANTS: tuple[Mutant, ...] = (
         'if override and override["said"] is override else None',
         "stores/test_records.py::test_a_word_that_has_no_end_stays",
     ),
+    Mutant(
+        "who takes the lease does not heed what an operator said to the last leader",
+        JOURNAL,
+        "override=event.override,",
+        "override=state.override,",
+        "simulation/test_moments.py::test_a_hold_outlives_the_leader_that_took_it",
+    ),
+    Mutant(
+        "who speaks to an agent whose lease ends meanwhile is told that all is well",
+        "edge/agent/driver.py",
+        "elif reply.accepted and (unled := self._unled()):",
+        "elif not reply.accepted and (unled := self._unled()):",
+        "simulation/test_moments.py::test_who_speaks_to_a_leader_whose_lease_ends_before_it_is_recorded_is_told_so",
+    ),
+    Mutant(
+        "in mode confirm a switch opens unasked",
+        MACHINE,
+        "    if state.policy.mode is Mode.CONFIRM:\n        return state, Trigger.PROPOSED, ()",
+        "    if state.policy.mode is Mode.MANUAL:\n        return state, Trigger.PROPOSED, ()",
+        "simulation/test_moments.py::test_a_proposal_is_approved",
+    ),
     # --- acting in AWS -----------------------------------------------------------------------------------------------
     Mutant(
         "the permit is not asked before a change",

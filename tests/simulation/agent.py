@@ -50,6 +50,7 @@ class Watched(Driver):
     rng: random.Random
     process: Process
     stepped: Callable[[float], None]
+    decided: Callable[[ev.Decision], None]
 
     def _made_runner(self, session: Any, switches: Switches) -> Runner:
         process, rng = self.process, self.rng
@@ -65,6 +66,8 @@ class Watched(Driver):
         decision = super()._step(event, now)
         self.stepped(time.perf_counter() - began)
         self.laws.check(self.state, event, decision, now)
+        if decision.state.phase is not self.state.phase:
+            self.decided(decision)
         return decision
 
 
@@ -246,7 +249,7 @@ class Agent:
         session: Any = far.Session(self._world.cloud, self.process, line, far.CALL_S, self._world.rules, heard=heard)
         made = Watched.__new__(Watched)
         made.laws, made.rng, made.process = Laws(), self._rng, self.process
-        made.stepped = self._world.stepped
+        made.stepped, made.decided = self._world.stepped, partial(self._world.decided, self.name)
         made.__init__(self._policy, session, self._switches(session), around)  # type: ignore[misc]
         return made
 
@@ -457,11 +460,21 @@ class Agent:
         """None where nobody listens."""
         if self.stands_still or self.driver is None or not self._began:
             return None
-        effects: list[ev.Effect] = []
-        self.process.happens(lambda: effects.extend(self.driver.post(word)))
-        (reply,) = [each for each in effects if isinstance(each, ev.Reply)]
+        driver, replies = self.driver, list[ev.Reply]()
+        with self._world.rules.heard(word, replies):
+            self.process.happens(lambda: replies.extend(e for e in driver.post(word) if isinstance(e, ev.Reply)))
+        (reply,) = replies
         self._world.tell(self.name, f"{type(word).__name__}: {reply.sentence}")
+        self.process.begin(self._recorded(driver, word, reply))
         return reply
+
+    async def _recorded(self, driver: Driver, word: ev.Event, reply: ev.Reply) -> None:
+        """Whether whoever spoke is told that it was."""
+        told = await driver.recorded(reply)
+        if told == reply:
+            self._world.rules.recorded(self.name, word, reply)
+        else:
+            self._world.tell(self.name, told.sentence)
 
     @property
     def _began(self) -> bool:

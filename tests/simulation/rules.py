@@ -12,19 +12,23 @@
 5. unknown never moves no switch for a failure opens while the live node has served for long, but where a path loses at
                        random, or as many agents as have to agree could not reach it
 6. damped              between automatic switches lies the hold-down, and within an hour the budget
-7. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
+7. words are kept      an automatic switch opens neither against a hold or a pin of which its speaker was told that it
+                       is recorded, whoever leads since, nor, in mode confirm, before a person has approved it
+8. agreement           once faults stop: one leader, and the same node and epoch in the store, in AWS and in each answer
 
 A host that was suspended, so that its monotonic clock stood still while others went on, can't know of it
 (docs/design.md, "The lease", "What is left"). Until its lease has ended by that clock it believes that it leads, and
-its changes are held to what AWS and the store can refuse alone: rules 1, 2 and, in the end, 7. What it saw counts by
+its changes are held to what AWS and the store can refuse alone: rules 1, 2 and, in the end, 8. What it saw counts by
 its own clock, so for rule 5 the time that it has lost is no time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from edge.failover.model import Assignment
+from edge.failover import events as ev
+from edge.failover.flights import SELF
+from edge.failover.model import Assignment, Mode, Phase
 from edge.failover.vetoes import HOUR_S
 from edge.stores.contract import Value
 from tests.simulation.host import acts_for
@@ -55,6 +59,7 @@ class Rules:
         self._opened = self._abandoned = 0
         self._moved: list[tuple[float, str]] = []
         self._calling: list[str] = []
+        self._held: str | None = None
 
     def _holds(self, true: bool, what: str) -> None:
         """Kept, and raised by who runs the story: where it is found, an exception would be an agent's own."""
@@ -155,6 +160,37 @@ class Rules:
             self._world.kept.items.get(f"{kind}/{self._world.policy.service}") for kind in ("intent", "assignment")
         ]
         return any(each.value["steps"].get(step, {}).get("state") == "begun" for each in records if each)
+
+    # --- what people say ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def heard(self, word: ev.Event, replies: Sequence[ev.Reply]) -> Iterator[None]:
+        """A switch may follow of a release in the same moment."""
+        if not isinstance(word, ev.Release):
+            yield
+            return
+        held, self._held = self._held, None
+        yield
+        if replies[0].accepted:
+            self._world.released_at = self._world.timeline.now
+        else:
+            self._held = held
+
+    def recorded(self, who: str, word: ev.Event, reply: ev.Reply) -> None:
+        """Who spoke reads that it is in force."""
+        holds = isinstance(word, ev.Hold) or (isinstance(word, ev.Promote) and word.pin)
+        if holds and reply.accepted and not self._world.agents[who].dazed:
+            self._held = reply.sentence
+
+    def decided(self, who: str, decision: ev.Decision) -> None:
+        flight = decision.state.flight
+        if decision.state.phase is not Phase.OPENING or flight is None or flight.intent.cause.value not in DAMPED:
+            return
+        epoch, agent = flight.intent.epoch, self._world.agents[who]
+        asked = self._world.policy.mode is Mode.CONFIRM and flight.intent.who == SELF
+        self._holds(not asked, f"{who} opens epoch {epoch}, and nobody has approved it")
+        held = self._held and flight.intent.who == SELF and not agent.misled
+        self._holds(not held, f"{who} opens epoch {epoch}, and was told: {self._held}")
 
     # --- where who leads or acts has changed --------------------------------------------------------------------------
 

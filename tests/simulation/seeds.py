@@ -5,8 +5,9 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from edge.failover.model import OnOutage
+from edge.failover.model import Mode, OnOutage
 from tests.simulation.host import RestlessError
+from tests.simulation.moments import AIMED
 from tests.simulation.rules import BrokenError
 from tests.simulation.troubles import TROUBLES, Act
 from tests.simulation.world import RULES, World
@@ -18,6 +19,7 @@ def run(seed: int) -> World:
     """Raises BrokenError with the story."""
     rng = random.Random(f"story {seed}")
     policy = replace(RULES, on_outage=rng.choice(list(OnOutage)), fence_required=rng.random() < 0.7)
+    policy = replace(policy, mode=rng.choice((Mode.AUTO, Mode.AUTO, Mode.AUTO, Mode.AUTO, Mode.CONFIRM)))
     agents = rng.choice((1, 2, 2, 2, 3))
     quorum = rng.choice((None, 1, agents // 2 + 1)) if agents > 1 else None
     if quorum and rng.random() < 0.5:
@@ -68,7 +70,7 @@ def told(seed: int) -> Told:
 
 
 def _plan(world: World, rng: random.Random) -> None:
-    name, begin, end = rng.choice(TROUBLES)(world, rng)
+    name, begin, end = rng.choice((*TROUBLES, *AIMED))(world, rng)
     at, lasts_s = rng.uniform(5.0, TROUBLED_S), rng.choice((0.5, 3.0, 15.0, 60.0)) * rng.uniform(0.5, 1.5)
     world.timeline.at(at, lambda: _said(world, f"{name}: begins", begin))
     world.timeline.at(at + lasts_s, lambda: _said(world, f"{name}: ends", end))

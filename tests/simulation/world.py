@@ -124,6 +124,15 @@ class World:
 
     def tell(self, who: str, what: str) -> None:
         self._told.append((self.timeline.now, who, what))
+        if self._waiting:
+            self._heed(who, what)
+
+    def decided(self, who: str, decision: ev.Decision) -> None:
+        """Somebody's machine enters another phase."""
+        self.rules.decided(who, decision)
+        self._heed(who, f"enters {decision.state.phase.value}")
+
+    def _heed(self, who: str, what: str) -> None:
         for words, act in self._waiting:
             if what.startswith(words):
                 self._waiting.remove((words, act))
@@ -131,7 +140,7 @@ class World:
                 break
 
     def when(self, words: str, act: Callable[[str], object]) -> Callable[[], None]:
-        """Once, as soon as anybody tells what begins so: with who it is. Returns what ends the waiting."""
+        """Once, as soon as anybody tells what begins so, or "enters" a phase, with who it is. Returns what ends it."""
         waiting = (words, act)
         self._waiting.append(waiting)
         return lambda: self._waiting.remove(waiting) if waiting in self._waiting else None
@@ -163,8 +172,8 @@ class World:
     def release(self) -> None:
         """An operator's word to whoever leads."""
         leader = self.leader
-        if leader and (reply := leader.hears(ev.Release("anna"))) and reply.accepted:
-            self.released_at = self.timeline.now
+        if leader:
+            leader.hears(ev.Release("anna"))
 
     def ends_well(self) -> "World":
         self.mends().passes(60.0)
