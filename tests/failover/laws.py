@@ -165,10 +165,10 @@ class Laws:
             self._looks(before, event, decision, now)
 
     def _looks(self, before: State, event: ev.Event, decision: ev.Decision, now: float) -> None:
-        after, live = decision.state, watched(decision.state)
+        after, live = decision.state, watched(decision.state, now)
         if after.glimpses:
             assert after.glimpses.keys() == {*after.policy.nodes, *after.policy.witnesses}, "a look is no proof"
-            track = after.tracks.get(live or "", Track())
+            track = after.tracks.get(live.node if live else "", Track())
             assert track.seen is Sight.DOWN, "a look is no proof"
             assert not track.history & 1, "a look is no proof"
         if isinstance(event, ev.Glimpsed):
