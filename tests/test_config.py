@@ -432,6 +432,29 @@ ONE_MISTAKE = [
         'path.witness[1].name: "ec2" is also the name of witness[0]',
     ),
     (
+        "[[service]]",
+        '[[path.witness]]\nname = "ec2-again"\ntcp = "10.0.1.5:443"\n[[service]]',
+        'path.witness[1].tcp: "10.0.1.5:443" is also the tcp of witness[0]: one endpoint is one witness',
+    ),
+    *(
+        (
+            'tcp = "10.0.1.5:443"',
+            f'tcp = "{own}"',
+            f'path.witness[0].tcp: "{own}" is also our own {key}: a witness lies behind the path that it proves',
+        )
+        for key, own in (("dns.listen", "10.10.0.53:53"), ("http.listen", "127.0.0.1:9353"))
+    ),
+    (
+        "[aws]",
+        '[store]\nkind = "dynamodb"\n[lease]\nrenew = "99ms"\n[aws]',
+        "lease.renew: 99ms: the store is written so often, and read four times as often; at least 100ms",
+    ),
+    (
+        "[aws]",
+        '[store]\nkind = "dynamodb"\n[lease]\nduration = "601s"\n[aws]',
+        "lease.duration: 601s: for so long nobody switches where the leader has died; at most 600s",
+    ),
+    (
         'tcp = "10.0.1.5:443"',
         'tcp = "10.0.1.11:443"',
         'path.witness[0].tcp: "10.0.1.11:443" is node "b": a witness that dies with a node proves nothing',
@@ -1246,6 +1269,12 @@ def test_a_single_agent_decides_alone(read: Read) -> None:
             'vantage.agents: "edge-1" is listed twice: an agent has one vote',
         ),
         ('agents = ["edge-1"]', "leader", 'agent.role: found "leader"; known here: candidate, witness'),
+        (
+            'agents = ["edge-1", "Edge-1"]',
+            "candidate",
+            'vantage: "Edge-1" differs from "edge-1" by case alone: an agent is listed as its agent.name has it, once',
+        ),
+        ('agents = "edge-1"', "candidate", 'vantage.agents: found "edge-1"; a list of such: ["edge-1"]'),
         ('agents = ["edge 1"]', "candidate", 'vantage.agents[0]: found "edge 1"; not in its form'),
     ],
 )
@@ -1299,6 +1328,14 @@ def test_without_the_store_the_agents_hold_or_move_what_all_agree_on(read: Read,
         (
             [('listen = "10.10.0.53:9353"', 'listen = "127.0.0.1:9353"')],
             'http.listen: "127.0.0.1:9353" is this host\'s own: with on_store_loss = "unanimous" the other agents ask',
+        ),
+        (
+            [('http = "10.10.0.54:9353"', 'http = "10.10.0.53:9353"')],
+            'peer[0].http: "10.10.0.53:9353" is our own http.listen: this agent would ask itself',
+        ),
+        (
+            [("[[peer]]", '[[peer]]\nname = "edge-3"\ndns = "10.10.0.55:53"\nhttp = "10.10.0.54:9353"\n[[peer]]')],
+            'peer[1].http: "10.10.0.54:9353" is also the http of peer[0]',
         ),
         (
             [('hold_down = "30s"', 'hold_down = "30s"\non_aws_outage = "hold"')],
@@ -1360,6 +1397,15 @@ def test_what_a_list_of_vantages_means_is_said(read: Read, vantage: str, caution
     told = list(cautions(read(watched(vantage))))
     assert len(told) == len(cautioned)
     assert all(said.startswith(beginning) for said, beginning in zip(told, cautioned, strict=True))
+
+
+def test_a_service_that_a_person_switches_never_moves_without_the_store_and_that_is_said(read: Read) -> None:
+    told = list(cautions(read(without_store(('hold_down = "30s"', 'hold_down = "30s"\nmode = "confirm"')))))
+    assert told[1] == (
+        'service[0].mode: "confirm": a person switches, and that needs the store: on_store_loss = "unanimous" never'
+        " moves this service"
+    )
+    assert "service[0].mode" not in " ".join(cautions(read(without_store())))
 
 
 def test_of_two_that_have_to_agree_the_way_out_is_said(read: Read) -> None:

@@ -61,9 +61,9 @@ def key_of(config: Config) -> bytes:
     if path is None:
         return b""
     try:
-        text = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"vantage.key_file: {path} can't be read: {error}"]) from error
+        text = path.read_text(errors="replace").strip()
+    except OSError as error:
+        raise ConfigError([f"vantage.key_file: {path} can't be read: {error.strerror}; {_ADVICE}"]) from error
     if not re.fullmatch(r"([0-9a-fA-F]{2}){16,}", text):
         raise ConfigError([f"vantage.key_file: {path} does not hold 32 hex digits or more: {_ADVICE}"])
     return bytes.fromhex(text)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edge.config.models import Config, Service
 from edge.config.values import FenceKind, StoreKind
-from edge.failover.model import Authority, OnDrift, OnOutage
+from edge.failover.model import Authority, Mode, OnDrift, OnOutage
 
 _UNFENCED = (
     '"none": a switch stops nobody. A node that was only thought to be dead goes on serving the clients that it has,'
@@ -37,10 +37,15 @@ _FOUGHT = '"repair": what the cluster manager itself changes in AWS is changed b
 _UNFLUSHED = "true: what the stopped node has not written to its disks is lost"
 
 
+_NEVER_UNANIMOUS = 'a person switches, and that needs the store: on_store_loss = "unanimous" never moves this service'
+
+
 def cautions(config: Config) -> Iterator[str]:
     for key, text in _of_vantages(config):
         yield f"{key}: {text}"
     for i, service in enumerate(config.services):
+        if config.vantage.unanimous and service.mode is not Mode.AUTO:
+            yield f'service[{i}].mode: "{service.mode.value}": {_NEVER_UNANIMOUS}'
         for key, text in (*_of(service), *_shared(config, i, service)):
             yield f"service[{i}].{key}: {text}"
 

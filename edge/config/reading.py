@@ -163,6 +163,8 @@ def _complaint(error: ErrorDetails) -> str:
             *at, key = _field_loc(_told(error))  # an item of a list is of the list's form
             such_as = _such_as(_fields(_model_at(tuple(at))).get(str(key)))
             return f"found {_found(error['input'])}; not in its form{such_as}"
+        case "tuple_type":
+            return f"found {_found(error['input'])}; a list of such: [{_found(error['input'])}]"
     return f"found {_found(error['input'])}; {error['msg'].replace('Input should', 'it should')}"
 
 

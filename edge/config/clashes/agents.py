@@ -1,5 +1,6 @@
 """Of the agents that share a store, and of the lease that one of them holds."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -10,6 +11,9 @@ from edge.config.values import Answer, Role, StoreKind
 from edge.durations import duration_text
 from edge.failover.lease import DRIFT, Timing
 from edge.failover.model import OnOutage
+
+RENEW_LEAST_S = 0.1  # each renewal is a write to the store, and the others read it four times as often
+DURATION_MOST_S = 600.0  # for so long nobody switches where the leader has died
 
 
 def _store_reachable(config: Config) -> Iterator[Clash]:
@@ -40,6 +44,18 @@ def _lease_can_work(config: Config) -> Iterator[Clash]:
     yield Clash((*keys, ("aws", "connect_timeout"), ("aws", "read_timeout")), text)
 
 
+def _lease_is_of_use(config: Config) -> Iterator[Clash]:
+    if config.store.kind is not StoreKind.DYNAMODB:
+        return
+    lease, store = config.lease, ("store", "kind")
+    if lease.renew_s < RENEW_LEAST_S:
+        text = f"{duration_text(lease.renew_s)}: the store is written so often, and read four times as often"
+        yield Clash((("lease", "renew"), store), f"{text}; at least {duration_text(RENEW_LEAST_S)}")
+    if lease.duration_s > DURATION_MOST_S:
+        text = f"{duration_text(lease.duration_s)}: for so long nobody switches where the leader has died"
+        yield Clash((("lease", "duration"), store), f"{text}; at most {duration_text(DURATION_MOST_S)}")
+
+
 def _vantages_share_a_store(config: Config) -> Iterator[Clash]:
     if config.store.kind is StoreKind.DYNAMODB:
         return
@@ -56,6 +72,10 @@ def _vantages_distinct(config: Config) -> Iterator[Clash]:
     for name in sorted({name for name in listed if listed.count(name) > 1}):
         word = "witnesses" if name in vantage.witnesses else "agents"
         yield Clash((("vantage", word), ("vantage",)), f'"{name}" is listed twice: an agent has one vote')
+    for one, other in itertools.combinations(dict.fromkeys(listed), 2):
+        if one.casefold() == other.casefold():
+            text = f'"{other}" differs from "{one}" by case alone: an agent is listed as its agent.name has it, once'
+            yield Clash((("vantage",),), text)
 
 
 def _somebody_may_lead(config: Config) -> Iterator[Clash]:
@@ -103,6 +123,10 @@ def _unanimity_can_be_known(config: Config) -> Iterator[Clash]:
         if name not in {config.agent.name, *reached}:
             text = f'"unanimous" asks every agent, and no [[peer]] "{name}" has `http`, that agent\'s http.listen'
             yield Clash((key, ("peer",), ("vantage",)), text)
+    for i, peer in enumerate(config.peers):
+        if peer.http == config.http.listen:
+            text = f'"{peer.http}" is our own http.listen: this agent would ask itself'
+            yield Clash((("peer", i, "http"), ("http", "listen")), text)
     if reached and ip_address(config.http.listen.address).is_loopback and not _on_this_host(config):
         text = (
             f'"{config.http.listen}" is this host\'s own: with on_store_loss = "unanimous" the other agents ask there'
@@ -135,6 +159,7 @@ def _unanimity_moves_the_answer_alone(config: Config) -> Iterator[Clash]:
 CHECKS: tuple[Check, ...] = (
     _store_reachable,
     _lease_can_work,
+    _lease_is_of_use,
     _vantages_share_a_store,
     _vantages_distinct,
     _somebody_may_lead,

@@ -24,6 +24,18 @@ def _witnesses_distinct(config: Config) -> Iterator[Clash]:
         if one.name == other.name:
             keys: tuple[Loc, ...] = (("path", "witness", j, "name"), ("path", "witness", i, "name"))
             yield Clash(keys, f'"{other.name}" is also the name of witness[{i}]')
+        if one.tcp == other.tcp:
+            keys = (("path", "witness", j, "tcp"), ("path", "witness", i, "tcp"))
+            yield Clash(keys, f'"{other.tcp}" is also the tcp of witness[{i}]: one endpoint is one witness')
+
+
+def _witnesses_are_far(config: Config) -> Iterator[Clash]:
+    """Not this agent, which is always reached."""
+    for i, witness in enumerate(config.path.witnesses):
+        for key, own in ((("dns", "listen"), config.dns.listen), (("http", "listen"), (config.http.listen,))):
+            if witness.tcp in own:
+                text = f'"{witness.tcp}" is also our own {".".join(key)}: a witness lies behind the path that it proves'
+                yield Clash((("path", "witness", i, "tcp"), key), text)
 
 
 def _asked(config: Config) -> tuple[tuple[str, Sequence[Peer | Forwarder]], ...]:
@@ -34,8 +46,8 @@ def _asked_distinct(config: Config) -> Iterator[Clash]:
     """Each is a view of its own, under its name."""
     for word, asked in _asked(config):
         for (i, one), (j, other) in itertools.combinations(enumerate(asked), 2):
-            for key in ("name", "dns"):
-                if getattr(one, key) == getattr(other, key):
+            for key in ("name", "dns", "http"):
+                if getattr(one, key, None) == getattr(other, key, None) is not None:
                     keys: tuple[Loc, ...] = ((word, j, key), (word, i, key))
                     yield Clash(keys, f'"{getattr(other, key)}" is also the {key} of {word}[{i}]')
 
@@ -78,6 +90,7 @@ def _aws_found_without_us(config: Config) -> Iterator[Clash]:
 CHECKS: tuple[Check, ...] = (
     _witnesses_apart,
     _witnesses_distinct,
+    _witnesses_are_far,
     _asked_distinct,
     _asked_are_others,
     _aws_known,
