@@ -1,7 +1,7 @@
 """From the configuration to the parts: what each of them is told, and nothing else of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edge.agent.answers import answers
@@ -103,6 +103,14 @@ def dynamodb(session: Session) -> Calls:
         return session.call(Call("dynamodb", method, parameters))
 
     return call
+
+
+def store_session(config: Config) -> Session:
+    """For the store alone, and for nobody to hear of."""
+    settings = aws(config)
+    if settings is None:
+        raise AssertionError("a shared store without AWS")
+    return Session(replace(settings, warm=("dynamodb",)), lambda *_: None)
 
 
 def keeper(config: Config, clock: Clock, served: Served) -> Keeper:

@@ -47,14 +47,17 @@ def wake(config: Config, path: Path) -> Awake:
 
 
 def _remembered(config: Config, clock: Clock) -> tuple[SqliteStore | Served, dict[str, Loaded]]:
-    """From this machine's disk alone: a shared store may be out of reach, and the first answer does not wait for it."""
+    """From this machine's disk; a shared store is asked too, and not waited for where it is out of reach."""
     names, state_dir = [service.name for service in config.services], config.agent.state_dir
     if config.store.kind is StoreKind.SQLITE:
         store = SqliteStore(state_dir)
         records = Records(store, clock)
         return store, {name: records.load(name) for name in names}
+    from edge.agent import outset
+
     served = Served(state_dir)
-    return served, {name: remembered(live, clock) for name, live in served.live().items() if name in names}
+    found = outset.newest(config, served.live(), outset.committed(config, clock))
+    return served, {name: remembered(live, clock) for name, live in found.items() if name in names}
 
 
 def remembered(live: Assignment, clock: Clock) -> Loaded:

@@ -88,8 +88,16 @@ class Records:
 
     def committed(self) -> Mapping[str, int]:
         """The versions of all assignments, by service: one changes with each commit, whoever made it."""
-        items = self._store.scan("assignment/", _MOST)
-        return {item.key.removeprefix("assignment/"): item.version for item in items}
+        return {item.key.removeprefix("assignment/"): item.version for item in self._scan_assignments()}
+
+    @understood(_KEPT)
+    def assignments(self) -> Mapping[str, Assignment]:
+        """All that is committed, by service."""
+        found = {item.key.removeprefix("assignment/"): _intent(item.value) for item in self._scan_assignments()}
+        return {service: Assignment(live.node, live.epoch) for service, live in found.items()}
+
+    def _scan_assignments(self) -> Sequence[Item]:
+        return self._store.scan("assignment/", _MOST)
 
     @understood(_KEPT)
     def write_intent(self, service: str, intent: Intent, barred: Callable[[], Reason | None] = lambda: None) -> None:

@@ -123,11 +123,15 @@ class Session:
         self.ahead_s: float | None = None  # AWS's clock of this host's, by its last answer; its seconds are whole
 
     def warm(self) -> None:
-        """Import boto3, build the clients and obtain the credentials. What goes wrong, the first call says."""
+        """Build, and obtain the credentials. What goes wrong, the first call says."""
         with suppress(Exception):
-            for service in self.settings.warm:
-                self._client(service)
+            self.build()
             self._signed_in()
+
+    def build(self) -> None:
+        """Import boto3 and build the clients: work, and no waiting."""
+        for service in self.settings.warm:
+            self._client(service)
 
     def call(self, call: Call) -> Mapping[str, Any]:
         api = "".join(part.capitalize() for part in call.method.split("_"))

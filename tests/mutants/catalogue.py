@@ -71,6 +71,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "simulation/test_scenarios.py::test_leader_and_live_node_die_at_one_moment",
     ),
     Mutant(
+        "who comes back answers what it served last, whatever the store has",
+        "edge/agent/wake.py",
+        "outset.newest(config, served.live(), outset.committed(config, clock))",
+        "served.live()",
+        "agent/test_outset.py::test_who_missed_a_switch_tells_nothing_of_before",
+    ),
+    Mutant(
         "a lease that was given back is not noticed",
         LEASE,
         "if record is None or record.released or record.by == keeper.by:",
