@@ -488,6 +488,27 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # --- acting in AWS -----------------------------------------------------------------------------------------------
     Mutant(
+        "an instance that is about to stop counts as stopped",
+        "edge/switches/stop.py",
+        "pending=not instances.DOWN.issuperset(states.values())",
+        "pending=False",
+        "simulation/test_fences.py::test_the_fence_holds_before_the_address_moves",
+    ),
+    Mutant(
+        "a node is taken for isolated once its groups are noted",
+        "edge/switches/isolate.py",
+        "return [_tag(interface), _swap(interface, self._settings.quarantine)]",
+        "return [] if _tagged(interface) else [_tag(interface)]",
+        "simulation/test_fences.py::test_the_fence_holds_before_the_address_moves",
+    ),
+    Mutant(
+        "a guest's command that was sent is taken for carried out",
+        "edge/switches/guest.py",
+        "return Plan(said, pending=True)",
+        "return Plan(said)",
+        "simulation/test_fences.py::test_the_fence_holds_before_the_address_moves",
+    ),
+    Mutant(
         "the permit is not asked before a change",
         RUNNER,
         "        if barred:",

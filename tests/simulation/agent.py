@@ -34,6 +34,7 @@ from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown
 from tests.simulation import clocks, far
 from tests.simulation.disk import Disk, Kept
 from tests.simulation.host import Mutex, Process, Threads, acting_for
+from tests.simulation.machines import Fence, fencing, promoting
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -258,8 +259,10 @@ class Agent:
         address = secondary_ip.Address(session, secondary_ip.Settings(far.ADDRESS, far.ENI))
         publish, assign = route53.Publish(zone), secondary_ip.Assign(address)
         verify = Verify("assigned", assign, far.ADDRESS, self._reached)
-        steps = (secondary_ip.Unassign(address), assign, verify, publish, route53.Verify(zone, publish))
-        return Switches(steps, (address, zone), Pace())
+        kind = self._world.fence
+        fence = (secondary_ip.Unassign(address),) if kind is Fence.UNASSIGN else fencing(kind, session)
+        moving = (assign, verify, *promoting(kind, session))
+        return Switches((*fence, *moving, publish, route53.Verify(zone, publish)), (address, zone), Pace())
 
     def _reached(self, _address: str) -> tuple[bool, str]:
         self.process.sleep(0.02)
@@ -470,9 +473,10 @@ class Agent:
 
     async def _recorded(self, driver: Driver, word: ev.Event, reply: ev.Reply) -> None:
         """Whether whoever spoke is told that it was."""
+        spoken_at = self._world.timeline.now
         told = await driver.recorded(reply)
         if told == reply:
-            self._world.rules.recorded(self.name, word, reply)
+            self._world.rules.recorded(self.name, word, reply, spoken_at)
         else:
             self._world.tell(self.name, told.sentence)
 

@@ -14,6 +14,7 @@ from edge.switches.session import Heard
 from tests.failover.world import Shown
 from tests.simulation.disk import Disk
 from tests.simulation.host import Process, Timeline
+from tests.simulation.machines import Machines
 from tests.simulation.rules import Rules
 
 NAME, ADDRESS = "files.fs.corp.example", "10.0.1.100"
@@ -127,8 +128,9 @@ class Shape:
 class Cloud:
     """Route 53's batch is all or nothing, and a DELETE states what is there; an address is moved by whoever says so."""
 
-    def __init__(self, timeline: Timeline, rng: random.Random, rules: Rules) -> None:
+    def __init__(self, timeline: Timeline, rng: random.Random, rules: Rules, nodes: "Nodes") -> None:
         self._timeline, self._rng, self._rules = timeline, rng, rules
+        self.machines = Machines(timeline, rng, nodes)
         self.past: list[tuple[float, Shape]] = [(0.0, Shape())]
         self.fault: Fault | None = None
         self._in_sync: dict[str, float] = {}
@@ -155,7 +157,8 @@ class Cloud:
     def does(self, call: Call) -> Mapping[str, Any]:
         if self.fault:
             raise CloudError(call.method, self.fault, "AWS says so")
-        answer: Mapping[str, Any] = getattr(self, f"_{call.method}")(**call.parameters)
+        does = getattr(self, f"_{call.method}", None) or getattr(self.machines, call.method)
+        answer: Mapping[str, Any] = does(**call.parameters)
         return answer
 
     def _get_hosted_zone(self, Id: str) -> Mapping[str, Any]:  # noqa: N803 AWS's word
@@ -184,6 +187,7 @@ class Cloud:
                 {
                     "NetworkInterfaceId": eni,
                     "PrivateIpAddresses": [{"PrivateIpAddress": ADDRESS}] * (eni in seen.holders),
+                    **self.machines.interface(eni),
                 }
                 for eni in ENI.values()
             ]
@@ -255,7 +259,7 @@ class Session:
                 self._heard(call.method, 0.0, fault)
 
     def rehearse(self, call: Call) -> None:
-        """The steps of this world send one call at a time."""
+        """Nothing here is refused dry that would not be refused in earnest."""
 
 
 # --- the nodes --------------------------------------------------------------------------------------------------------
@@ -268,9 +272,17 @@ class Nodes:
         self._timeline = timeline
         self.names = ("a", "b", "w")
         self._past = {name: [(0.0, Shown.ACTIVE)] for name in self.names}
+        self._unfenced = dict.fromkeys(self.names, Shown.ACTIVE)
+        self._fenced: set[str] = set()
 
     def becomes(self, name: str, shown: Shown) -> None:
-        self._past[name].append((self._timeline.now, shown))
+        self._unfenced[name] = shown
+        self._past[name].append((self._timeline.now, Shown.SILENT if name in self._fenced else shown))
+
+    def fenced(self, name: str, out: bool) -> None:
+        """Nothing of it is seen while it is so."""
+        self._fenced = self._fenced | {name} if out else self._fenced - {name}
+        self.becomes(name, self._unfenced[name])
 
     def shown(self, name: str, at: float) -> Shown:
         return next(shown for since, shown in reversed(self._past[name]) if since <= at)

@@ -8,7 +8,8 @@
                        dead and the node that it leaves has failed
 3. one leader          no two agents believe at one moment that they lead, and no witness does; only who leads changes
                        AWS, and no other agent has a change on its way then, but one that stands still
-4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest
+4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest;
+                       where a fence is required, no address moves before it holds in truth
 5. unknown never moves no switch for a failure opens while the live node has served for long, but where a path loses at
                        random, or as many agents as have to agree could not reach it
 6. damped              between automatic switches lies the hold-down, and within an hour the budget
@@ -32,6 +33,7 @@ from edge.failover.model import Assignment, Mode, Phase
 from edge.failover.vetoes import HOUR_S
 from edge.stores.contract import Value
 from tests.simulation.host import acts_for
+from tests.simulation.machines import Fence
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -39,9 +41,13 @@ if TYPE_CHECKING:
 TELLING_S = 60.0  # a verdict rests on the last minute: 64 probes, and what is under way
 DAMPED = ("failure", "follow")
 STEPS = {
-    "unassign_private_ip_addresses": "unassign",
-    "assign_private_ip_addresses": "assign",
-    "change_resource_record_sets": "route53",
+    "unassign_private_ip_addresses": ("unassign",),
+    "assign_private_ip_addresses": ("assign",),
+    "change_resource_record_sets": ("route53",),
+    "create_tags": ("isolate",),
+    "modify_network_interface_attribute": ("isolate", "rejoin"),
+    "stop_instances": ("stop",),
+    "send_command": ("demote", "promote"),
 }
 READS = ("get_", "list_", "describe_")
 
@@ -57,6 +63,7 @@ class Rules:
         self.committed: dict[int, str] = {}
         self.agreed: dict[tuple[int, int], str] = {}
         self._opened = self._abandoned = 0
+        self._opened_at = 0.0
         self._moved: list[tuple[float, str]] = []
         self._calling: list[str] = []
         self._held: str | None = None
@@ -88,7 +95,7 @@ class Rules:
     def _intended(self, value: Value) -> None:
         self._world.tell("store", f"intent {value['epoch']}: {value['node']} ({value['cause']}: {value['sentence']})")
         self._holds(value["epoch"] > self._opened, f"epoch {value['epoch']} was opened after {self._opened}")
-        self._opened = value["epoch"]
+        self._opened, self._opened_at = value["epoch"], self._world.timeline.now
         if value["cause"] not in DAMPED:
             return
         live = self.committed[max(self.committed)]
@@ -148,6 +155,8 @@ class Rules:
             superseded = acts_for() < self._opened != self._abandoned
             self._holds(not superseded, f"{who} calls {method} for {acts_for()}, and {self._opened} is open")
             self._holds(self._begun(STEPS[method]), f"{who} calls {method}, and the journal has nothing of it")
+            if method == "assign_private_ip_addresses":
+                self._fenced(acts_for())
         self._calling.append(who)
         self.check()
         try:
@@ -155,11 +164,22 @@ class Rules:
         finally:
             self._calling.remove(who)
 
-    def _begun(self, step: str) -> bool:
+    def _fenced(self, epoch: int) -> None:
+        """Where the fence is required: so is each node that may act, in truth and since the switch opened."""
+        world = self._world
+        intent = world.kept.items[f"intent/{world.policy.service}"].value
+        if intent["epoch"] != epoch or not world.policy.fence_required or world.fence is Fence.UNASSIGN:
+            return
+        for node in intent["outgoing"]:
+            fenced = world.cloud.machines.fenced_since(node, self._opened_at)
+            self._holds(fenced, f"the address moves for epoch {epoch}, and {node} is not fenced")
+
+    def _begun(self, steps: Sequence[str]) -> bool:
         records = [
             self._world.kept.items.get(f"{kind}/{self._world.policy.service}") for kind in ("intent", "assignment")
         ]
-        return any(each.value["steps"].get(step, {}).get("state") == "begun" for each in records if each)
+        found = [each.value["steps"].get(step, {}) for each in records if each for step in steps]
+        return any(each.get("state") == "begun" for each in found)
 
     # --- what people say ----------------------------------------------------------------------------------------------
 
@@ -176,8 +196,10 @@ class Rules:
         else:
             self._held = held
 
-    def recorded(self, who: str, word: ev.Event, reply: ev.Reply) -> None:
-        """Who spoke reads that it is in force."""
+    def recorded(self, who: str, word: ev.Event, reply: ev.Reply, spoken_at: float) -> None:
+        """Who spoke reads that it is in force; somebody may have released it meanwhile."""
+        if self._world.released_at >= spoken_at:
+            return
         holds = isinstance(word, ev.Hold) or (isinstance(word, ev.Promote) and word.pin)
         if holds and reply.accepted and not self._world.agents[who].dazed:
             self._held = reply.sentence

@@ -5,14 +5,17 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from edge.failover.model import Mode, OnOutage
+from edge.failover.model import Authority, Mode, OnOutage
+from tests.failover.world import Shown
 from tests.simulation.host import RestlessError
+from tests.simulation.machines import Fence
 from tests.simulation.moments import AIMED
 from tests.simulation.rules import BrokenError
 from tests.simulation.troubles import TROUBLES, Act
 from tests.simulation.world import RULES, World
 
 TROUBLED_S = 520.0
+FENCES = (*(Fence.UNASSIGN,) * 3, Fence.ISOLATE, Fence.STOP, Fence.GUEST)
 
 
 def run(seed: int) -> World:
@@ -20,15 +23,20 @@ def run(seed: int) -> World:
     rng = random.Random(f"story {seed}")
     policy = replace(RULES, on_outage=rng.choice(list(OnOutage)), fence_required=rng.random() < 0.7)
     policy = replace(policy, mode=rng.choice((Mode.AUTO, Mode.AUTO, Mode.AUTO, Mode.AUTO, Mode.CONFIRM)))
+    policy = replace(policy, authority=rng.choice((*(Authority.AGENT,) * 5, Authority.CLUSTER)))
     agents = rng.choice((1, 2, 2, 2, 3))
     quorum = rng.choice((None, 1, agents // 2 + 1)) if agents > 1 else None
     if quorum and rng.random() < 0.5:
         policy = replace(policy, unanimous=True, on_outage=OnOutage.ANSWER, fence_required=False)
-    world = World(agents, seed, policy, quorum, witnesses=rng.choice((0, 1)) if agents == 3 and quorum else 0)
+    witnesses, fence = rng.choice((0, 1)) if agents == 3 and quorum else 0, rng.choice(FENCES)
+    world = World(agents, seed, policy, quorum, witnesses, fence=fence)
+    live, standby = rng.choice(("ab", "ba"))
+    if policy.authority is Authority.CLUSTER:
+        world.nodes.becomes(standby, Shown.STANDBY)
     for _ in range(rng.randint(8, 35)):
         _plan(world, rng)
     try:
-        return world.starts(rng.choice("ab")).passes(TROUBLED_S).ends_well()
+        return world.starts(live).passes(TROUBLED_S).ends_well()
     except BrokenError as broken:
         raise BrokenError(f"seed {seed}: {broken}") from None
     except RestlessError as restless:

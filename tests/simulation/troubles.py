@@ -218,6 +218,20 @@ def _hand(world: World, rng: random.Random) -> Trouble:
     return f"somebody moves the address to {node}", lambda: world.cloud.move_by_hand(node), lambda: None
 
 
+def _cluster(world: World, rng: random.Random) -> Trouble:
+    """A cluster manager moves the data: for a while nobody serves it, or two do."""
+    becomes, gap_s = world.nodes.becomes, rng.choice((0.0, 1.0, 10.0))
+
+    def begin() -> None:
+        live = world.live or "a"
+        changes = [partial(becomes, live, Shown.STANDBY), partial(becomes, "b" if live == "a" else "a", Shown.ACTIVE)]
+        rng.shuffle(changes)
+        changes[0]()
+        world.timeline.after(gap_s, changes[1])
+
+    return "a cluster manager moves the data", begin, lambda: None
+
+
 # --- clocks -----------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +317,6 @@ def _torn(world: World, rng: random.Random) -> Trouble:
 
 TROUBLES: tuple[Callable[[World, random.Random], Trouble], ...] = (
     _node, _live_node, _live_node, _flapping, _line, _line, _unreachable, _everybodys_line, _slow, _cut_off, _cut_off,
-    _stranded, _cloud, _killed, _stopped, _paused, _paused, _operator, _hand,
+    _stranded, _cloud, _killed, _stopped, _paused, _paused, _operator, _hand, _cluster,
     _slewed, _set, _suspended, _full, _power, _torn,
 )  # fmt: skip

@@ -10,11 +10,12 @@ from dataclasses import replace
 from functools import partial
 
 from edge.failover import events as ev
-from edge.failover.model import Listed, OnDrift, Policy, Stage
+from edge.failover.model import Authority, Listed, OnDrift, Policy, Stage
 from tests.failover.world import POLICY, Shown
 from tests.simulation import clocks, far
 from tests.simulation.agent import Agent
 from tests.simulation.host import Timeline
+from tests.simulation.machines import Fence
 from tests.simulation.rules import BrokenError, Rules
 
 STORY = 60  # lines of it that a failure shows
@@ -50,18 +51,19 @@ class World:
         witnesses: int = 0,
         *,
         off: float = clocks.OFF,
+        fence: Fence = Fence.UNASSIGN,
     ) -> None:
         """With a `quorum`, all agents are vantages, the last ones of them witnesses. `off`: how far their clocks are
         from true at most.
         """
-        self.rng, self.off = random.Random(seed), off
+        self.rng, self.off, self.fence = random.Random(seed), off, fence
         self.policy, self.alone, self.quorum = policy, agents == 1, quorum
         self.timeline = Timeline()
         self.rules = Rules()
         self.rules.world = self
         self.kept = far.Kept(self.rules)
-        self.cloud = far.Cloud(self.timeline, self.rng, self.rules)
         self.nodes = far.Nodes(self.timeline)
+        self.cloud = far.Cloud(self.timeline, self.rng, self.rules, self.nodes)
         self.released_at = -1.0
         self.steps, self.stepping_s = 0, 0.0
         self._told: list[tuple[float, str, str]] = []
@@ -156,9 +158,11 @@ class World:
     def mends(self) -> "World":
         """Nothing fails any more."""
         self.tell("world", "is mended")
+        standby = {"a", "b"} - {self.live} if self.policy.authority is Authority.CLUSTER else ()
         for name in self.nodes.names:
-            self.nodes.becomes(name, Shown.ACTIVE)
+            self.nodes.becomes(name, Shown.STANDBY if name in standby else Shown.ACTIVE)
         self.cloud.fault = None
+        self.cloud.machines.mended()
         for agent in self.agents.values():
             agent.unreachable = {node: min(until, self.timeline.now) for node, until in agent.unreachable.items()}
             for line in (agent.path, agent.store, agent.aws, agent.talk):
