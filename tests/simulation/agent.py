@@ -19,28 +19,25 @@ from edge.agent.wake import remembered
 from edge.errors import CloudError, StoreError
 from edge.failover import events as ev
 from edge.failover import lease
-from edge.failover.lease import Keeper, Timing
+from edge.failover.lease import Keeper
 from edge.failover.model import Assignment, Lease, Observation, Policy, Reason, Survey
 from edge.failover.unanimity import Stance
-from edge.probes.loop import GLIMPSES_PER_PROBE, observation
-from edge.probes.tcp import Outcome
 from edge.stores.leases import Leases
 from edge.stores.records import Clock, Records
 from edge.switches import route53, secondary_ip
 from edge.switches.contract import Verify
 from edge.switches.runner import Pace, Runner
 from tests.failover.laws import Laws
-from tests.failover.world import INTERVAL_S, TIMEOUT_S, Shown
 from tests.simulation import clocks, far
 from tests.simulation.disk import Disk, Kept
+from tests.simulation.eyes import Closer, Probe
 from tests.simulation.host import Mutex, Process, Threads, acting_for
 from tests.simulation.machines import Fence, fencing, promoting
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LOOK_S, TICK_S, ASK_S, LEASE_S = 20.0, 1.0, 1.0, 15.0
-Saw = Callable[[Observation], None]
+LOOK_S, TICK_S, ASK_S = 20.0, 1.0, 1.0
 NOT_YET = Lease(held=False, until=float("inf"), holder=lease.NOBODY)
 
 
@@ -72,73 +69,6 @@ class Watched(Driver):
         return decision
 
 
-class Probe:
-    """One endpoint's, again and again: each has its own fate on the way there and back."""
-
-    def __init__(self, agent: "Agent", name: str, saw: Saw, again_s: float | None = INTERVAL_S) -> None:
-        """`again_s` None: once."""
-        self._agent, self._name, self._saw, self._again_s = agent, name, saw, again_s
-        self._loop, self._timeline, self._nodes = agent.process.loop, agent.process.timeline, agent.nodes
-        self._next: Any = None
-
-    def plan(self, at: float) -> None:
-        self._next = self._loop.call_at(at, self._begin)
-
-    def stop(self) -> None:
-        self._next.cancel()
-
-    def _begin(self) -> None:
-        agent, began = self._agent, self._loop.time()
-        there_s, back_s = agent.path.fate() if agent.reaches(self._name) else (None, None)
-        if there_s is None or back_s is None or there_s + back_s > TIMEOUT_S:
-            self._next = self._loop.call_at(began + TIMEOUT_S, self._end, began, Shown.SILENT)
-        else:
-            arrival = self._timeline.now + there_s
-            self._next = self._loop.call_at(began + there_s + back_s, self._answered, began, arrival)
-
-    def _answered(self, began: float, arrival: float) -> None:
-        shown = self._nodes.shown(self._name, arrival)
-        if shown.value[2]:
-            self._next = self._loop.call_at(began + TIMEOUT_S, self._end, began, shown)
-        else:
-            self._end(began, shown)
-
-    def _end(self, began: float, shown: Shown) -> None:
-        if self._again_s:
-            self.plan(began + self._again_s)
-        sight, answered, late, evidence = shown.value
-        took_s = max(self._loop.time() - began, TIMEOUT_S if late else 0.0)
-        self._saw(observation(self._name, Outcome(sight, answered, evidence), took_s, TIMEOUT_S))
-
-
-class Closer:
-    """The probes beside the schedule, while the driver wants a closer look."""
-
-    def __init__(self, agent: "Agent", driver: Driver, saw: Saw) -> None:
-        self._agent, self._driver, self._saw = agent, driver, saw
-        self._loop = agent.process.loop
-        self._looking = self._stopped = False
-
-    def wanted(self) -> None:
-        """Or not any more, which is seen when the next one is due."""
-        if not self._looking:
-            self._look()
-
-    def stop(self) -> None:
-        self._stopped = True
-
-    def _look(self) -> None:
-        self._looking = bool(self._driver.state.glimpses) and not self._stopped
-        if self._looking:
-            for name in self._driver.state.glimpses:
-                Probe(self._agent, name, self._glimpsed, None).plan(self._loop.time())
-            self._loop.call_at(self._loop.time() + INTERVAL_S / GLIMPSES_PER_PROBE, self._look)
-
-    def _glimpsed(self, seen: Observation) -> None:
-        if not self._stopped:
-            self._saw(seen)
-
-
 class Agent:
     """A host that outlives its processes: its clock goes on, its disk keeps, and its DNS workers answer."""
 
@@ -153,7 +83,7 @@ class Agent:
         self.answer: tuple[str, int] | None = None
         self.round = 0
         self.clock = clocks.Clock(world.timeline, random.Random(rng.random()), world.off)
-        self.nodes = world.nodes
+        self.nodes, self.profile = world.nodes, world.profile
         self.process = self._made_process()
         self.process.dead = True
         self.driver: Watched | None = None
@@ -162,7 +92,6 @@ class Agent:
         self._kept: Keeper | None = None
         self._keeping: Keeping | None = None
         self._boots = 1
-        self._timing = Timing(LEASE_S, 3.0)
         self._leaving = False
 
     @property
@@ -186,7 +115,7 @@ class Agent:
         """It believes that it leads, and only because its clock stood still: of that it can't know."""
         if self.sharing is None or not self.leads():
             return False
-        held, confirmed_at = self.sharing._keeper.lease(), self.sharing._keeper.until - self._timing.held_s
+        held, confirmed_at = self.sharing._keeper.lease(), self.sharing._keeper.until - self.profile.timing.held_s
         return not lease.outlives(held, self.process.clock() + self.clock.lost_s(confirmed_at), 0.0)
 
     def lost_s(self, seconds: float) -> float:
@@ -197,7 +126,7 @@ class Agent:
     def dazed(self) -> bool:
         """Its host was suspended, and what it had begun before, or begins misled, may still be under way."""
         woke_s = self._world.timeline.now - self.clock.woke_at
-        return self.clock.suspended_at is not None or woke_s < (LEASE_S + far.CALL_S) / (1 - clocks.ASTRAY)
+        return self.clock.suspended_at is not None or woke_s < self.profile.over_s / (1 - clocks.ASTRAY)
 
     def _turned(self) -> None:
         """Whatever its process did: that somebody leads begins with what its keeper knows."""
@@ -215,7 +144,7 @@ class Agent:
         self.process = process = self._made_process()
         clock = Clock(self._boot, process.clock, lambda: process.clock() + self.clock.moved_s)
         alone = self._world.alone
-        store = far.Store(self._world.kept, process, self.store, far.CALL_S, disk=self.disk if alone else None)
+        store = far.Store(self._world.kept, process, self.store, self.profile.call_s, disk=self.disk if alone else None)
         records = Records(store, clock, None if alone else self.name)
         records._one = Mutex(process)  # type: ignore[assignment]
         threads = Threads(process, 1)
@@ -247,7 +176,9 @@ class Agent:
     def _made_driver(self, around: Surroundings) -> Watched:
         self.reach = Reach(self.process.clock)
         line, heard = self.aws, self.reach.called
-        session: Any = far.Session(self._world.cloud, self.process, line, far.CALL_S, self._world.rules, heard=heard)
+        session: Any = far.Session(
+            self._world.cloud, self.process, line, self.profile.call_s, self._world.rules, heard=heard
+        )
         made = Watched.__new__(Watched)
         made.laws, made.rng, made.process = Laws(), self._rng, self.process
         made.stepped, made.decided = self._world.stepped, partial(self._world.decided, self.name)
@@ -287,7 +218,7 @@ class Agent:
     def _made_sharing(self, leases: Leases, records: Records, driver: Driver, threads: Threads, kept: Kept) -> Sharing:
         process = self.process
         by = f"{self._boot}/{kept.identity}"
-        keeper = Keeper(self.name, by, self._timing, candidate=self.candidate)
+        keeper = Keeper(self.name, by, self.profile.timing, candidate=self.candidate)
         return Sharing(
             keeper,
             leases,
@@ -318,7 +249,15 @@ class Agent:
 
     def _made_unanimity(self, driver: Driver, sharing: Sharing) -> Unanimity:
         drivers, threads = {self._policy.service: driver}, Threads(self.process, 8)
-        return Unanimity(self, drivers, sharing, self.reach, self.process.clock, patience_s=LEASE_S, threads=threads)
+        return Unanimity(
+            self,
+            drivers,
+            sharing,
+            self.reach,
+            self.process.clock,
+            patience_s=self.profile.timing.duration_s,
+            threads=threads,
+        )
 
     # --- the other agents ---------------------------------------------------------------------------------------------
 
@@ -421,7 +360,7 @@ class Agent:
         self._closer = Closer(self, driver, partial(saw, ev.Glimpsed))
         probes = [Probe(self, name, partial(saw, ev.Observed)) for name in self.nodes.names]
         for number, probe in enumerate(probes):
-            probe.plan(self.process.clock() + (number + self._rng.random()) * INTERVAL_S / len(probes))
+            probe.plan(self.process.clock() + (number + self._rng.random()) * self.profile.interval_s / len(probes))
         return [*probes, self._closer]
 
     def _look_closer(self) -> None:

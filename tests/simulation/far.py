@@ -20,7 +20,6 @@ from tests.simulation.rules import Rules
 NAME, ADDRESS = "files.fs.corp.example", "10.0.1.100"
 OWN = {"a": ("10.0.1.10",), "b": ("10.0.1.20",)}
 ENI = {"a": "eni-a", "b": "eni-b"}
-CALL_S = 4.0
 STALE_S = 2.0  # a describe is as old as that at most
 
 

@@ -38,7 +38,7 @@ from tests.simulation.machines import Fence
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-TELLING_S = 60.0  # a verdict rests on the last minute: 64 probes, and what is under way
+TELLING_S = 60.0  # a verdict rests on the last minute: 64 probes a second apart, and what is under way
 DAMPED = ("failure", "follow")
 STEPS = {
     "unassign_private_ip_addresses": ("unassign",),
@@ -110,7 +110,8 @@ class Rules:
     @property
     def _telling_s(self) -> float:
         """With the time that a clock has lost by which it was told."""
-        return TELLING_S + max(agent.lost_s(TELLING_S) for agent in self._world.agents.values())
+        within_s = TELLING_S * max(self._world.profile.interval_s, 1.0)
+        return within_s + max(agent.lost_s(within_s) for agent in self._world.agents.values())
 
     def _unreached(self, node: str) -> bool:
         """A node that serves may be left where as many agents as have to agree can't reach it."""

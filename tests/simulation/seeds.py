@@ -10,6 +10,7 @@ from tests.failover.world import Shown
 from tests.simulation.host import RestlessError
 from tests.simulation.machines import Fence
 from tests.simulation.moments import AIMED
+from tests.simulation.profiles import USUAL, shipped
 from tests.simulation.rules import BrokenError
 from tests.simulation.troubles import TROUBLES, Act
 from tests.simulation.world import RULES, World
@@ -28,8 +29,9 @@ def run(seed: int) -> World:
     quorum = rng.choice((None, 1, agents // 2 + 1)) if agents > 1 else None
     if quorum and rng.random() < 0.5:
         policy = replace(policy, unanimous=True, on_outage=OnOutage.ANSWER, fence_required=False)
+    profile = rng.choice((USUAL, rng.choice(shipped())))
     witnesses, fence = rng.choice((0, 1)) if agents == 3 and quorum else 0, rng.choice(FENCES)
-    world = World(agents, seed, policy, quorum, witnesses, fence=fence)
+    world = World(agents, seed, policy, quorum, witnesses, fence=fence, profile=profile)
     live, standby = rng.choice(("ab", "ba"))
     if policy.authority is Authority.CLUSTER:
         world.nodes.becomes(standby, Shown.STANDBY)

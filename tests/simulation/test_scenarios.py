@@ -16,7 +16,8 @@ from edge.failover.model import Authority, Cause, Intent, OnDrift
 from edge.failover.unanimity import Stance
 from edge.stores.records import Clock, Records
 from tests.failover.world import Shown
-from tests.simulation.agent import LEASE_S, Agent
+from tests.simulation.agent import Agent
+from tests.simulation.profiles import TIMING
 from tests.simulation.world import RULES, World
 
 MOMENTS = (
@@ -251,9 +252,9 @@ def test_the_leader_alone_can_not_reach_the_target_and_hands_the_lease_on(quorum
     before = world.agents[leader_of(world)]
     before.unreachable["b"] = math.inf
     world.nodes.becomes("a", Shown.SILENT)
-    world.passes(LEASE_S)
+    world.passes(TIMING.duration_s)
     assert (world.live, world.leader) == ("a", before)
-    world.passes(LEASE_S)
+    world.passes(TIMING.duration_s)
     assert world.live == "b"
     assert world.leader is not before
     world.ends_well()
@@ -264,7 +265,7 @@ def test_the_leaders_path_alone_loses_too_much_and_it_hands_the_lease_on(pair: W
     before.path.trouble = 0.6
     pair.passes(60.0)
     pair.nodes.becomes("a", Shown.SILENT)
-    pair.passes(2 * LEASE_S)
+    pair.passes(2 * TIMING.duration_s)
     assert pair.live == "b"
     assert pair.leader is not before
     pair.ends_well()

@@ -16,6 +16,7 @@ from tests.simulation import clocks, far
 from tests.simulation.agent import Agent
 from tests.simulation.host import Timeline
 from tests.simulation.machines import Fence
+from tests.simulation.profiles import USUAL, Profile
 from tests.simulation.rules import BrokenError, Rules
 
 STORY = 60  # lines of it that a failure shows
@@ -27,7 +28,6 @@ RULES = replace(
     POLICY,
     service=far.NAME,
     stages=frozenset(Stage),
-    lease_margin_s=far.CALL_S,
     on_drift=OnDrift.REPAIR,
     drift_per_hour=20,
 )
@@ -52,12 +52,14 @@ class World:
         *,
         off: float = clocks.OFF,
         fence: Fence = Fence.UNASSIGN,
+        profile: Profile = USUAL,
     ) -> None:
         """With a `quorum`, all agents are vantages, the last ones of them witnesses. `off`: how far their clocks are
         from true at most.
         """
         self.rng, self.off, self.fence = random.Random(seed), off, fence
-        self.policy, self.alone, self.quorum = policy, agents == 1, quorum
+        policy = profile.of(policy)
+        self.policy, self.profile, self.alone, self.quorum = policy, profile, agents == 1, quorum
         self.timeline = Timeline()
         self.rules = Rules()
         self.rules.world = self
