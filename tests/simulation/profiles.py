@@ -25,6 +25,11 @@ class Profile:
     call_s: float = 4.0
     file: Policy | None = None
 
+    @property
+    def over_s(self) -> float:
+        """After so long a lease that nobody renews has ended, and so has what was begun under it."""
+        return self.timing.duration_s + self.call_s
+
     def of(self, policy: Policy) -> Policy:
         policy = replace(policy, lease_margin_s=self.call_s, report_s=self.timing.duration_s)
         if self.file is None:
