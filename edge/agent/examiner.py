@@ -20,7 +20,8 @@ PATIENCE_S = 20.0  # for one part: `edgectl check` waits for a minute
 
 
 class Examiner:
-    """`config` and `drivers` are the present ones. Blocking questions run in `threads`."""
+    """`config` and `drivers` are the present ones. `agreeing`: who has to agree without the store, and why it was not
+    heard when it was asked last. Blocking questions run in `threads`."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Examiner:
         session: Session | None,
         views: Views,
         clock: Clock,
+        agreeing: Callable[[], Mapping[str, str | None]],
         threads: Executor,
     ) -> None:
         self._config = config
@@ -39,6 +41,7 @@ class Examiner:
         self._session = session
         self._views = views
         self._clock = clock
+        self._agreeing = agreeing
         self._threads = threads
         self._checks = Checks()
 
@@ -93,6 +96,7 @@ class Examiner:
             partial(preflight.disk, config.agent.state_dir),
             partial(preflight.store, self._records.test),
             partial(preflight.delegations, config),
+            partial(preflight.agreeing, self._agreeing()),
         ]
         if session is None:
             return questions

@@ -111,6 +111,7 @@ class Live:
             session=self._session,
             views=self._views,
             clock=awake.clock,
+            agreeing=self._peers.troubles,
             threads=self._threads.reading,
         )
         self._fault: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -51,6 +51,10 @@ class Peers:
                 raise UnsignedError(text.strip())
             return answered(key, asked, peer.name, Signed(text, response.headers.get("Edge-MAC", "")))
 
+    def troubles(self) -> dict[str, str | None]:
+        """Of each that has to agree: why it did not answer when it was asked last, None where it did."""
+        return {name: self._troubles.get(name) for name in self.names()}
+
     def answer(self, asked: Signed, stances: Callable[[], Stances]) -> Signed:
         """Raises UnsignedError where no agent of ours has asked."""
         key = self._key()

@@ -7,7 +7,7 @@ each question takes seconds: those that come too late are not asked any more, wh
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from edge.agent.reading import Read
@@ -29,6 +29,7 @@ FORWARDER_S = 2.0
 
 _NO_KEYS = "give the agent credentials: a credential_process (IAM Roles Anywhere), or a profile"
 _UNHEARD = "see whether that agent runs, probes, and reaches the shared store"
+_UNASKED = "nothing moves without the store: see that agent's http.listen, and whether vantage.key_file is the same"
 _UNLIKE = "let [vantage] be the same in every agent's file: each counts by its own"
 _CLOCK = "let this host's clock be kept by NTP (chrony, systemd-timesyncd)"
 
@@ -63,6 +64,15 @@ def role(role_: Role) -> Iterator[Finding]:
     if role_ is Role.WITNESS:
         said = "a witness: it observes and answers, and never leads; what a switch needs is checked by those that may"
         yield Finding("", "role", "ok", said)
+
+
+def agreeing(troubles: Mapping[str, str | None]) -> Iterator[Finding]:
+    """Whether those answer that have to agree without the store: only then would it be found out."""
+    for name, trouble in troubles.items():
+        if trouble:
+            yield Finding("", f"unanimous {name}", "fail", f"it does not say how it stands: {trouble}", _UNASKED)
+        else:
+            yield Finding("", f"unanimous {name}", "ok", "it says how it stands")
 
 
 def disk(state_dir: Path) -> Iterator[Finding]:

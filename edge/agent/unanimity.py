@@ -32,6 +32,8 @@ class Others(Protocol):
 
     def names(self) -> tuple[str, ...]: ...
 
+    def troubles(self) -> Mapping[str, str | None]: ...
+
     async def ask(self, name: str) -> Stances | None: ...
 
 
@@ -121,7 +123,9 @@ class Unanimity:
 
     def _unseen(self) -> str | None:
         unseen = [name for name in self._others.names() if self._now() - self._heard.get(name, -HEARD_S) >= HEARD_S]
-        return f"it does not hear {', '.join(unseen)}" if unseen else None
+        troubles = self._others.troubles()
+        said = [f"{name} ({why})" if (why := troubles.get(name)) else name for name in unseen]
+        return f"it does not hear {', '.join(said)}" if said else None
 
     def _strangers(self) -> str | None:
         strangers = self._sharing.strangers

@@ -92,6 +92,15 @@ def test_a_witness_is_told_that_it_is_one() -> None:
     assert "never leads" in said
 
 
+def test_who_has_to_agree_without_the_store_and_does_not_answer_is_told() -> None:
+    unsigned = "it is not signed with our key (vantage.key_file)"
+    ok, wrong = preflight.agreeing({"edge-2": None, "edge-3": unsigned})
+    assert (ok.what, ok.level) == ("unanimous edge-2", "ok")
+    assert (wrong.what, wrong.level) == ("unanimous edge-3", "fail")
+    assert wrong.sentence == f"it does not say how it stands: {unsigned}"
+    assert "vantage.key_file is the same" in wrong.advice
+
+
 def test_vantages_that_are_missing_are_told_with_what_that_means() -> None:
     world = World(replace(POLICY, peers=("dc2", "vpc"), quorum=2)).started()
     assert [level for _, level, _ in told(preflight.vantages(world.state, world.now))] == ["fail", "fail"]
@@ -189,7 +198,8 @@ async def test_a_service_that_a_reload_takes_out_while_it_waits_for_its_check_is
         drivers.update((name, still_driver(config, name, records, threads)) for name in names)
         views = Views(threads, clock.monotonic, lambda _: None, lambda *_: None)
         present = (lambda: config), drivers
-        examiner = Examiner(*present, records=records, session=None, views=views, clock=clock, threads=threads)
+        around = {"records": records, "views": views, "clock": clock, "agreeing": dict, "threads": threads}
+        examiner = Examiner(*present, session=None, **around)
         assert {each.service for each in await examiner.check()} == {""}
 
 

@@ -125,6 +125,8 @@ async def test_agents_ask_each_other_over_http(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("01" * 16)
     stranger = Peers(lambda: unanimous(tmp_path, f"{host}:{port}"))
     assert await stranger.ask("edge-2") is None
+    assert "not signed with our key" in str(stranger.troubles()["edge-2"])
+    assert ours.troubles() == {"edge-2": None}
     await runner.cleanup()
     assert await ours.ask("edge-2") is None
     for each in (ours, stranger):

@@ -84,6 +84,7 @@ class Bench:
         self.side, self.kept = Side(), Kept()
         self.driver = Listener(self.world.state, self.side)
         self.says: Callable[[], Mapping[str, Stance] | None] = lambda: {SERVICE: YES}
+        self.trouble: Mapping[str, str | None] = {"dc2": None}
         self.peers: tuple[str, ...] = POLICIES[us].peers
         self.threads = ThreadPoolExecutor(1)
         self.shell = self.made()
@@ -99,6 +100,9 @@ class Bench:
 
     def names(self) -> tuple[str, ...]:
         return self.peers
+
+    def troubles(self) -> Mapping[str, str | None]:
+        return self.trouble
 
     async def ask(self, name: str) -> Mapping[str, Stance] | None:
         return self.says()
@@ -292,6 +296,12 @@ def test_who_is_asked_and_does_not_answer_is_not_heard(bench: Bench) -> None:
     bench.now += HEARD_S
     bench.says = lambda: None
     assert bench.confers().stance.why == "it does not hear dc2"
+
+
+def test_why_one_is_not_heard_is_told(bench: Bench) -> None:
+    bench.now += HEARD_S
+    bench.trouble = {"dc2": "it is not signed with our key (vantage.key_file)"}
+    assert bench.stance.why == "it does not hear dc2 (it is not signed with our key (vantage.key_file))"
 
 
 def test_it_counts_as_heard_from_when_it_was_asked(bench: Bench) -> None:

@@ -159,6 +159,26 @@ def test_anybody_who_does_not_agree_keeps_all_where_they_are(make: Make) -> None
     one.until("all moved", lambda: eyes.answers() == {(ADDRESS["b"],)})
 
 
+def test_an_agent_with_another_key_is_told_of_before_it_is_needed_and_nothing_moves(
+    tmp_path: Path, cloud: Emulator
+) -> None:
+    cloud.reset()
+    eyes = Apart(tmp_path, cloud, ("dc1", "dc2"))
+    one, two = eyes["dc1"], eyes["dc2"]
+    try:
+        (tmp_path / "other").write_text("ff" * 16)
+        two.file.write_text(two.file.read_text().replace(f"{tmp_path}/key", f"{tmp_path}/other"))
+        eyes.start()
+        checked = one.edgectl("check").stdout
+        assert "unanimous dc2" in checked
+        assert "it is not signed with our key (vantage.key_file)" in checked
+        eyes.aws_is_gone()
+        eyes.crash("a")
+        holds(eyes, why_not="it does not hear dc2 (it is not signed with our key (vantage.key_file))", at="dc1")
+    finally:
+        eyes.close()
+
+
 def test_an_operators_hold_stands_without_the_store_too(make: Make) -> None:
     eyes = make("dc1", "dc2")
     eyes["dc1"].until("it leads", lambda: leads(eyes["dc1"]))

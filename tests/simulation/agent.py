@@ -264,6 +264,9 @@ class Agent:
     def names(self) -> tuple[str, ...]:
         return self._policy.peers if self._policy.unanimous else ()
 
+    def troubles(self) -> Mapping[str, str | None]:
+        return {}
+
     async def ask(self, name: str) -> Mapping[str, Stance] | None:
         """None where no answer comes in time. A question that nobody answers was heard all the same."""
         other, (there, back) = self._world.agents[name], self.talk.fate()
