@@ -10,8 +10,8 @@
                        AWS, and no other agent has a change on its way then, but one that stands still
 4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest;
                        where a fence is required, no address moves before it holds in truth
-5. unknown never moves no switch for a failure opens while the live node has served for long, but where a path loses at
-                       random, or as many agents as have to agree could not reach it
+5. unknown never moves no switch for a failure opens while the live node has served for long, but where as many agents
+                       as have to agree could not reach it: not even where a path loses at random
 6. damped              between automatic switches lies the hold-down, and within an hour the budget
 7. words are kept      an automatic switch opens neither against a hold or a pin of which its speaker was told that it
                        is recorded, whoever leads since, nor, in mode confirm, before a person has approved it
@@ -102,7 +102,7 @@ class Rules:
         left = {live, *value["outgoing"]}
         within_s = self._telling_s
         failed = any(self._world.nodes.failed_within(node, within_s) or self._unreached(node) for node in left)
-        self._holds(failed or self._deceived(), f"epoch {value['epoch']} leaves {live}, which serves")
+        self._holds(failed, f"epoch {value['epoch']} leaves {live}, which serves")
         apart_s = self._world.policy.hold_down_s * 0.9
         recent = [at for at, _ in self._moved if at > self._world.timeline.now - apart_s]
         self._holds(not recent, f"epoch {value['epoch']} was opened within the hold-down")
@@ -118,12 +118,6 @@ class Rules:
         within_s = self._telling_s
         blind = [agent for agent in self._world.agents.values() if not agent.reaches(node, within_s)]
         return len(blind) >= (self._world.quorum or 1)
-
-    def _deceived(self) -> bool:
-        """Loss at random that has just begun may look like a dead node (docs/design.md, "When a node is down")."""
-        world = self._world
-        deciding = world.agents.values() if world.quorum else filter(None, [world.leader])
-        return any(agent.path.trouble > 0 or agent.path.lost for agent in deciding)
 
     def _committed(self, before: int, value: Value) -> None:
         epoch, node, now = value["epoch"], value["node"], self._world.timeline.now
