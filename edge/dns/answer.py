@@ -191,7 +191,9 @@ class _Case(NamedTuple):
 def respond(site: Site, packet: bytes, asker: Asker) -> Answer | Silence:
     if (drop := unanswerable(packet)) is not None:
         return Silence(drop)
-    return _decided(_case(site, read(packet), asker, len(packet)))
+    case = _case(site, read(packet), asker, len(packet))
+    reply = _reply(case)
+    return reply if isinstance(reply, Silence) else _fitting(case, reply)
 
 
 def refuse(site: Site, packet: bytes, asker: Asker) -> Answer | Silence:
@@ -216,9 +218,8 @@ def _case(site: Site, query: Query, asker: Asker, packet_bytes: int) -> _Case:
     return _Case(site, query, asker, stamp, packet_bytes)
 
 
-def _decided(case: _Case) -> Answer | Silence:
-    reply = _objection(case) or _found(case)
-    return reply if isinstance(reply, Silence) else _fitting(case, reply)
+def _reply(case: _Case) -> _Reply | Silence:
+    return _objection(case) or _found(case)
 
 
 def _objection(case: _Case) -> _Reply | None:
@@ -386,7 +387,10 @@ def prepared(site: Site, question: bytes) -> Table:
 
 
 def preparing(site: Site, question: bytes) -> Generator[None, None, Table]:
-    answer = _decided(_case(site, _query(question), ANYBODY, HEADER_BYTES + len(question)))
+    case = _case(site, _query(question), ANYBODY, HEADER_BYTES + len(question))
+    reply = _reply(case)
+    yield
+    answer = reply if isinstance(reply, Silence) else _fitting(case, reply)
     yield
     if isinstance(answer, Silence) or not is_usual(answer) or not _always_fits(site, answer):
         return {}

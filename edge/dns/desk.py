@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from itertools import chain
 from time import monotonic_ns, time
 
 from edge.dns.answer import (
@@ -90,7 +91,9 @@ class Desk:
         """
         site = yield from Site.in_bites(order.zones, order.policy, self._site)
         table, seen = Table(), set[bytes]()
-        for question in {*moving(order.zones), *self._seen}:
+        for question in chain(moving(order.zones), tuple(self._seen)):
+            if question in seen:
+                continue
             yield
             ready = kept(self._site, self._table, site, question)
             if not ready:

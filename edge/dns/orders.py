@@ -76,7 +76,7 @@ class Order:
         obeyed, zones = _policy(policy), []
         for paragraph in paragraphs:
             yield
-            zones.append(Zone.from_lines(paragraph.split(b"\n")))
+            zones.append((yield from Zone.reading(paragraph.split(b"\n"))))
         yield
         return cls(int(sequence), tuple(zones), obeyed)
 

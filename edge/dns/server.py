@@ -18,10 +18,12 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 from edge.dns.answer import everything, moving, rehearse
+from edge.dns.bites import at_once
 from edge.dns.counters import Counters, Tally, total
 from edge.dns.guard import Guard, Policy
 from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, Legacy, Order
@@ -45,6 +47,15 @@ LAST_WORDS_S = 2.0  # for a worker to answer what has arrived; an agent has 5 s 
 SEQUENCE_MAX = 2**53
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An order that every worker can take, as it is sent, and what is answered from it."""
+
+    order: Order
+    document: bytes
+    site: Site
 
 
 class Member:
@@ -77,12 +88,12 @@ class Member:
         self._sent = self.acknowledged = 0
         self.alive = True
 
-    def tell(self, order: Order) -> None:
+    def tell(self, checked: Checked) -> None:
         """A worker that is too busy to take it, or dead, gets the newest at a later tick."""
-        if self.alive and self._sent < order.sequence:
+        if self.alive and self._sent < checked.order.sequence:
             with suppress(OSError):
-                self.channel.send(order.to_lines())
-                self._sent = order.sequence
+                self.channel.send(checked.document)
+                self._sent = checked.order.sequence
 
     def hear(self) -> bool:
         """Takes in the acknowledgements, and whether it was `notified`. False when the worker is gone."""
@@ -159,7 +170,7 @@ class Workers:
         self._notified = asyncio.Event()
 
     def start(self, zones: Zone | Sequence[Zone]) -> None:
-        self._order = _checked(Order(1, _several(zones), self._policy))
+        self._newest = _checked(Order(1, _several(zones), self._policy))
         self._roll = Roll(self._roll_path)
         log.info("UDP is answered %s", "natively" if NATIVE else "in Python: the native module was not built")
         self._members = [Member(self._ports, self._roll, self._count) for _ in range(self._count)]
@@ -188,14 +199,15 @@ class Workers:
 
         Without a policy no more than a switch's changes are rehearsed: a thousand records take a tenth of a second.
         """
-        order = Order(self._order.sequence + 1, _several(zones), policy or self._order.policy)
-        self._order = _checked(order, whole=policy is not None)
+        past = self._newest
+        order = Order(past.order.sequence + 1, _several(zones), policy or past.order.policy)
+        self._newest = _checked(order, None if policy else past.site)
         for member in self._members:
-            member.tell(self._order)
+            member.tell(self._newest)
 
     async def published(self) -> None:
         """Every worker answers from the zone that is the newest now. Needs `supervise` to run."""
-        wanted = self._order.sequence
+        wanted = self._newest.order.sequence
         while any(member.acknowledged < wanted for member in self._members):
             self._heard.clear()
             await self._heard.wait()
@@ -230,7 +242,7 @@ class Workers:
 
     def _withheld(self) -> bool:
         """We know no assignment at all, and an older generation may."""
-        services = [service for zone in self._order.zones for service in zone.services]
+        services = [service for zone in self._newest.order.zones for service in zone.services]
         return bool(services) and not any(service.addresses for service in services) and self._roll.older_live()
 
     def _open(self) -> None:
@@ -242,7 +254,7 @@ class Workers:
 
     def _spawn(self, member: Member) -> None:
         member.spawn()
-        member.tell(self._order)
+        member.tell(self._newest)
 
     def _tick(self) -> None:
         if not self._opened:
@@ -254,7 +266,7 @@ class Workers:
                 self._revive(member)
             if member.alive:
                 member.urgency.look(monotonic())
-            member.tell(self._order)
+            member.tell(self._newest)
         if not self._retired and all(member.acknowledged for member in self._members):
             self._roll.retire_older()
             self._retired = True
@@ -305,15 +317,19 @@ def check(zones: Sequence[Zone], policy: Policy) -> None:
     _checked(Order(SEQUENCE_MAX, tuple(zones), policy))
 
 
-def _checked(order: Order, *, whole: bool = True) -> Order:
-    """Does once what every worker will do with it: what can't be prepared never reaches them."""
-    site = Site(order.zones, order.policy)
-    rehearse(site, everything(site) if whole else moving(order.zones))
+def _checked(order: Order, before: Site | None = None) -> Checked:
+    """Does once what every worker will do with it: what can't be prepared never reaches them. `before`: all was
+    rehearsed for this one, and now no more than a switch's changes are.
+    """
+    site = at_once(Site.in_bites(order.zones, order.policy, before))
+    rehearse(site, moving(order.zones) if before else everything(site))
     Guard(order.policy)
-    if (size := len(order.to_lines())) > ORDER_MAX_BYTES:
+    document = order.to_lines()
+    if len(document) > ORDER_MAX_BYTES:
         largest = max(order.zones, key=lambda zone: sum(map(len, zone.lines())))
-        raise ValueError(f"zone {largest.name}: {size} bytes of JSON with all zones, more than {ORDER_MAX_BYTES}")
-    return order
+        told = f"{len(document)} bytes of JSON with all zones, more than {ORDER_MAX_BYTES}"
+        raise ValueError(f"zone {largest.name}: {told}")
+    return Checked(order, document, site)
 
 
 def _descriptors(sockets: Iterable[socket.socket]) -> tuple[int, ...]:

@@ -109,8 +109,11 @@ class Worker:
         if self._bites is None and self._newest:
             document, self._newest = self._newest, b""
             self._bites = self._following(document)
-        if self._bites and next(self._bites, DONE) is DONE:
+        if self._bites is None:
+            return
+        if next(self._bites, DONE) is DONE:
             self._bites = None
+        gc.freeze()  # as at the start: what an order makes lasts, and what it replaces goes without being looked for
 
     def _following(self, document: bytes) -> Iterator[None]:
         order = yield from Order.reading(document)

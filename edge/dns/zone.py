@@ -91,9 +91,14 @@ class Zone:
         return [json.dumps(lasting), json.dumps(self.serial), *(json.dumps(astuple(each)) for each in self.services)]
 
     @classmethod
-    def from_lines(cls, lines: Iterable[bytes]) -> "Zone":
-        lasting, serial, *services = lines
-        return cls(**_lasting(lasting), serial=int(serial), services=tuple(map(_service_record, services)))
+    def reading(cls, lines: Iterable[bytes]) -> Generator[None, None, "Zone"]:
+        lasting, serial, *moving = lines
+        fields, services = _lasting(lasting), list[ServiceRecord]()
+        for start in range(0, len(moving), BITE_SERVICES):
+            yield
+            services += map(_service_record, moving[start : start + BITE_SERVICES])
+        yield
+        return cls(**fields, serial=int(serial), services=tuple(services))
 
 
 @lru_cache(ZONES_REMEMBERED)
@@ -249,6 +254,7 @@ class Tree:
                 yield
             for rrset in _service(service):
                 self._moving.setdefault(rrset.name, {**ground.nodes[rrset.name]})[rrset.qtype] = rrset
+        yield
         denial = soa._replace(ttl_s=min(zone.ns_ttl_s, zone.negative_ttl_s))  # RFC 2308 section 3
         self._nxdomain = Found(Outcome.NXDOMAIN, authority=(denial,))
         self._nodata = Found(Outcome.NODATA, authority=(denial,))

@@ -61,7 +61,7 @@ def measure(server: Server, seconds: int, home: Path) -> Round:
         p99_us=_quantile_us(waits, 0.99),
         p999_us=_quantile_us(waits, 0.999),
         lost=int(_figure(paced, "Queries lost")),
-        resident_mib=sum(_resident_kib(pid) for pid in _family(server.pids)) / 1024,
+        resident_mib=sum(_resident_kib(pid) for pid in family(server.pids)) / 1024,
     )
 
 
@@ -91,16 +91,16 @@ def _quantile_us(waits: list[float], share: float) -> float:
     return waits[min(int(share * len(waits)), len(waits) - 1)] * 1e6
 
 
-def _family(pids: Iterable[int]) -> Iterator[int]:
+def family(pids: Iterable[int]) -> Iterator[int]:
     """The processes and their children: NSD answers from those."""
     for pid in pids:
         yield pid
         for task in Path(f"/proc/{pid}/task").iterdir():
-            yield from _family(map(int, (task / "children").read_text().split()))
+            yield from family(map(int, (task / "children").read_text().split()))
 
 
 def _cpu(server: Server) -> _Cpu:
-    ticks = [_stat(pid)[11:13] for pid in _family(server.pids)]
+    ticks = [_stat(pid)[11:13] for pid in family(server.pids)]
     return _Cpu(sum(int(user) for user, _ in ticks) * TICK_S, sum(int(system) for _, system in ticks) * TICK_S)
 
 

@@ -1,5 +1,6 @@
 """From a packet to its answer: guard, limits, counting."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -206,6 +207,15 @@ def test_an_order_is_prepared_in_bites_and_swapped_whole() -> None:
     assert len(at.shortcuts[0]) == 2 * 21  # one service, two types, all the usual shapes
     assert set(meanwhile) == {before}
     assert at.answer(A_QUERY, HOME, Transport.UDP) != before
+
+
+def test_what_an_order_replaces_goes_without_being_looked_for() -> None:
+    """The worker keeps the garbage collector from all that orders make: a circle in it would stay for ever."""
+    at = desk()
+    gc.collect()
+    for sequence, zone in enumerate((MOVED, ZONE) * 3):
+        at.follow(Order.from_lines(Order(sequence, (zone,), LOCAL).to_lines()))
+    assert gc.collect() == 0
 
 
 def test_what_was_asked_once_is_ready_for_the_next_who_asks() -> None:

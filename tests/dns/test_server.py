@@ -169,7 +169,7 @@ async def test_once_published_a_zone_is_answered_by_every_worker(tmp_path: Path)
             async with asyncio.timeout(PATIENCE_S):
                 await workers.published()
             assert await everybody_says(port) == {expected}
-            assert workers.counters().zone_sequence == workers._order.sequence
+            assert workers.counters().zone_sequence == workers._newest.order.sequence
 
 
 async def test_a_zone_is_swapped_whole_and_without_a_lost_query(tmp_path: Path) -> None:
@@ -214,9 +214,10 @@ async def test_orders_in_a_hurry_need_no_question_to_be_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that come while another is prepared: the newest of them holds in the end, on a port that nobody asks."""
-    monkeypatch.setattr(
-        server, "_checked", lambda order, **_: order
-    )  # which takes as long as the worker, and so paces it
+    taken = server._checked(orders.Order(1, (ZONE,), Policy(()))).site
+    monkeypatch.setattr(  # it takes longer than the worker, and so would pace it
+        server, "_checked", lambda order, *_: server.Checked(order, order.to_lines(), taken)
+    )
     async with running(tmp_path, free_port()) as workers:
         for serial in range(2, 30):
             workers.publish(replace(MOVED, serial=serial))
@@ -251,7 +252,7 @@ async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: 
                 await workers.published()
         for turn in range(30):
             workers.publish(replace(MOVED, serial=turn))
-        assert member._sent < workers._order.sequence
+        assert member._sent < workers._newest.order.sequence
         os.kill(member.process.pid, signal.SIGCONT)
         async with asyncio.timeout(PATIENCE_S):
             await workers.published()

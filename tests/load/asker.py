@@ -5,6 +5,7 @@ process itself wakes up for it is left out. An answer that took longer than LOST
 """
 
 import json
+import os
 import select
 import socket
 import struct
@@ -22,7 +23,9 @@ PORTS = 16  # enough that each of two workers gets some
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`query` and `right` in hexadecimal; `right`: all answers that are, without their ids."""
+    """`query` and `right` in hexadecimal; `right`: all answers that are, without their ids. `processor`: the only one
+    to run on.
+    """
 
     host: str
     port: int
@@ -31,6 +34,7 @@ class Plan:
     seconds: float
     query: str
     right: tuple[str, ...]
+    processor: int | None = None
 
 
 class Asker:
@@ -44,6 +48,8 @@ class Asker:
         self._wrong = 0
 
     def run(self) -> Asked:
+        if self._plan.processor is not None:
+            os.sched_setaffinity(0, {self._plan.processor})
         count = int(self._plan.per_second * self._plan.seconds)
         begun_s = monotonic()
         for number in range(count):
