@@ -20,6 +20,7 @@ from edge.dns.zone import Zone
 from edge.errors import RefusedError
 
 NOTIFIED = b"notified"
+OTHER_VERSION = 3  # a worker's exit status, when it is not of the agent's version
 ORDER_MAX_BYTES = 200_000  # one message has to fit the socket's buffer, 212,992 bytes by Linux' default
 
 

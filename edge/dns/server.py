@@ -26,7 +26,7 @@ from edge.dns.answer import everything, moving, rehearse
 from edge.dns.bites import at_once
 from edge.dns.counters import Counters, Tally, total
 from edge.dns.guard import Guard, Policy
-from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, Legacy, Order
+from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, OTHER_VERSION, Legacy, Order
 from edge.dns.ports import Address, Passed, Ports
 from edge.dns.roll import Roll
 from edge.dns.site import Site
@@ -43,6 +43,7 @@ RESTART_PAUSES_S = (
     0.5,
     2.0,
 )  # before the first, second, ... restart in a row: the first costs nobody a query
+OTHER_VERSION_PAUSE_S = 120.0  # nothing but a restart of the agent helps, and the log need not say so all the time
 LAST_WORDS_S = 2.0  # for a worker to answer what has arrived; an agent has 5 s to end
 SEQUENCE_MAX = 2**53
 
@@ -113,7 +114,7 @@ class Member:
         self.process.kill()
         self.process.wait()
         self._failures = self._failures + 1 if monotonic() < self._started_s + EARLY_DEATH_S else 1
-        self._due_s = monotonic() + RESTART_PAUSES_S[min(self._failures, len(RESTART_PAUSES_S)) - 1]
+        self._due_s = monotonic() + self._pause_s()
 
     def dismiss(self) -> None:
         """Lets a retired worker end by itself."""
@@ -137,6 +138,11 @@ class Member:
             self.channel.close()
         for owned in (*self._udp, *self._tcp):
             owned.close()
+
+    def _pause_s(self) -> float:
+        if self.process.returncode == OTHER_VERSION:
+            return OTHER_VERSION_PAUSE_S
+        return RESTART_PAUSES_S[min(self._failures, len(RESTART_PAUSES_S)) - 1]
 
     def _legacy(self, channel: socket.socket) -> Legacy:
         udp, tcp = map(self._ports.shared, (socket.SOCK_DGRAM, socket.SOCK_STREAM))

@@ -27,7 +27,7 @@ from edge.dns.bites import emptying
 from edge.dns.cage import enter
 from edge.dns.counters import Tally
 from edge.dns.desk import Desk
-from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, Legacy, Order
+from edge.dns.orders import NOTIFIED, ORDER_MAX_BYTES, OTHER_VERSION, Legacy, Order
 from edge.dns.roll import Place
 from edge.dns.tcp import TcpPort
 from edge.dns.udp import udp_port
@@ -168,7 +168,8 @@ def main() -> None:
     try:
         legacy = Legacy.from_json(sys.argv[1])
     except RefusedError as refusal:
-        sys.exit(f"no DNS worker can be started: {refusal}")
+        sys.stderr.write(f"no DNS worker can be started: {refusal}\n")
+        sys.exit(OTHER_VERSION)
     channel = socket.socket(fileno=legacy.channel)
     if document := _receive(channel):
         Worker(legacy, channel, Order.from_lines(document)).run()

@@ -7,7 +7,7 @@ import pytest
 
 from edge import __version__
 from edge.dns.guard import Deny, Policy, TcpLimits
-from edge.dns.orders import Legacy, Order
+from edge.dns.orders import OTHER_VERSION, Legacy, Order
 from edge.dns.rates import Rates
 from tests.dns.samples import DUAL, FILES, HOST, ZONE
 
@@ -55,4 +55,4 @@ def test_a_worker_of_another_version_than_the_agent_that_runs_says_so_in_one_lin
     ended = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True, check=False)
     (line,) = ended.stderr.splitlines()
     assert f"the agent runs version {told}, installed is {__version__}: restart the agent" in line
-    assert ended.returncode == 1
+    assert ended.returncode == OTHER_VERSION

@@ -239,6 +239,21 @@ async def test_a_worker_that_dies_again_and_again_is_started_less_often(
             assert member._started_s >= killed_s + pause_s
 
 
+async def test_a_worker_of_another_version_is_not_started_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path, port := free_port()) as workers:
+        (member,) = workers._members
+        with monkeypatch.context() as replaced:
+            replaced.setattr(orders, "__version__", "0.0.9")
+            member.process.kill()
+            await until(lambda: member.process.returncode == orders.OTHER_VERSION)
+        assert member._due_s > monotonic() + server.RESTART_PAUSES_S[-1]
+        member._due_s = 0.0
+        await until(lambda: member.acknowledged)
+        assert await everybody_says(port) == {"10.0.1.10"}
+
+
 async def test_a_worker_too_busy_to_listen_gets_the_newest_zone_later(tmp_path: Path) -> None:
     port = free_port()
     async with running(tmp_path, port) as workers:
