@@ -75,7 +75,7 @@ def test_a_table_goes_between_its_markers_again_and_again(tmp_path: Path) -> Non
         page.put("load", "", written)
 
 
-@pytest.mark.parametrize("name", ["bench", "batches", "load"])
+@pytest.mark.parametrize("name", ["bench", "batches", "worst", "load"])
 def test_the_documentation_has_a_place_for_each_table(name: str, tmp_path: Path) -> None:
     copy = tmp_path / "page.md"
     copy.write_text(page.PAGE.read_text())
