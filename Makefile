@@ -56,9 +56,9 @@ bench: debian .venv/dev-ready
 abuse: debian .venv/dev-ready
 	$(BIN)/python -m tests.load --rounds $(or $(ROUNDS),5) --seconds $(or $(SECONDS),5) $(if $(DOCS),--docs)
 
-# Two agents of the commit OLD are upgraded to this version one after the other, and back, while nodes and leaders die.
+# Two agents of the commit OLD (HEAD~20) are upgraded to this version one after the other, and back, while nodes and leaders die.
 versions: .venv/dev-ready
-	$(BIN)/python -m tests.versions $(OLD)
+	$(BIN)/python -m tests.versions $(or $(OLD),HEAD~20)
 
 # The lease: 16 threads in each of two processes fight for it for SECONDS (60), and a checker reads the log of grants.
 hammer: .venv/dev-ready .node/ready

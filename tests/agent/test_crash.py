@@ -67,8 +67,8 @@ def assert_agreement(site: Site, epoch: int) -> None:
     assert site.answer() == site.in_vpc() == (ADDRESS["b"],)
     assert site.answer("TXT", f"_edge.{NAME}") == site.in_vpc("TXT", f"_edge.{NAME}") == (f'"epoch={epoch} node=b"',)
     assert site.holders() == {"b"}
+    site.until("the store has its end", lambda: site.kept("intent")["state"] == "finished")
     assert site.kept("assignment")["settled"]
-    assert site.kept("intent")["state"] == "finished"
     assert_not_twice(site)
 
 
