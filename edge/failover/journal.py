@@ -107,7 +107,7 @@ def _resumed(state: State, event: ev.Loaded, now: float) -> Outcome:
 def unreconciled(state: State, now: float) -> Assignment | None:
     """What the answers moved to without the store, if it may be written to it now."""
     moved = state.assignment if state.assignment and state.assignment.round else None
-    return None if state.conflict or vetoes.barred(state, now) else moved
+    return None if moved is None or state.conflict or vetoes.barred(state, now) else moved
 
 
 def reconciled(state: State, live: Assignment, now: float) -> Outcome:

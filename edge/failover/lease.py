@@ -241,15 +241,15 @@ def read(keeper: Keeper, record: Record | None, version: int, now: float) -> Kee
     known = keeper.seen
     stood = known is not None and known.version == version
     seen = known if known and stood else Seen(record, version, now)
-    keeper = replace(keeper, doubt=False, next_at=now + keeper.timing.often_s)
+    keeper = replace(keeper, seen=seen, doubt=False, next_at=now + keeper.timing.often_s)
     if keeper.standing is Standing.FOLLOWING:
-        return replace(keeper, seen=seen)
+        return keeper
     if record is None or known is None or (record.by, record.term) != (keeper.by, _term(known)):
-        return _turned(replace(keeper, seen=seen), Turn.TAKEN)
+        return _turned(keeper, Turn.TAKEN)
     if record.released:
-        return _turned(replace(keeper, seen=seen), Turn.GIVEN_BACK)
+        return _turned(keeper, Turn.GIVEN_BACK)
     arrived = keeper if stood else _confirmed(keeper, Turn.RENEWED, keeper.unsure_since)
-    return replace(arrived, seen=seen, next_at=now)
+    return replace(arrived, next_at=now)
 
 
 def wrote(keeper: Keeper, write: Write, sent_at: float, now: float) -> Keeper:

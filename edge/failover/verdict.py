@@ -55,7 +55,7 @@ def path_down(state: State, now: float) -> Reason | None:
 
 
 def _nothing_answers(policy: Policy) -> Reason:
-    names = ", ".join((*policy.nodes, *policy.witnesses))
+    names = ", ".join(_endpoints(policy))
     return Reason("path_down", f"nothing answers over the path ({names}): the path is down, not the nodes")
 
 
@@ -75,7 +75,7 @@ def _path_lossy(state: State, now: float) -> Reason | None:
 
 def observed(state: State, seen: Observation, now: float) -> Mapping[str, Track]:
     """Every track after one more observation. An answer vouches for the path to the endpoints that fail meanwhile."""
-    if seen.endpoint not in state.policy.nodes and seen.endpoint not in state.policy.witnesses:
+    if seen.endpoint not in _endpoints(state.policy):
         return state.tracks
     old = state.tracks.get(seen.endpoint, _UNSEEN)
     if seen.sight is not Sight.UNKNOWN and not health.fresh(old, state.policy.stale_s, now):
@@ -92,7 +92,7 @@ def closer(state: State, live: Seen | None, now: float) -> Mapping[str, Glimpses
     track = state.tracks.get(live.node, _UNSEEN) if live else _UNSEEN
     if live is None or track.seen is not Sight.DOWN or track.history & 1 or _settled(state, live, now):
         return {}
-    return {name: _glimpses(state, name) for name in _tracks(state)}
+    return {name: _glimpses(state, name) for name in _endpoints(state.policy)}
 
 
 def _settled(state: State, live: Seen, now: float) -> bool:
@@ -188,13 +188,15 @@ def _heard(state: State, node: str, now: float) -> Mapping[str, Track]:
     least, stale_s = max(state.policy.thresholds.fall, _SILENCE), state.policy.stale_s
     return {
         name: other
-        for name, other in _tracks(state).items()
-        if name != node and health.fresh(other, stale_s, now) and not health.silent(other, least)
+        for name in _endpoints(state.policy)
+        if name != node
+        and health.fresh(other := state.tracks.get(name, _UNSEEN), stale_s, now)
+        and not health.silent(other, least)
     }
 
 
-def _tracks(state: State) -> Mapping[str, Track]:
-    return {name: state.tracks.get(name, _UNSEEN) for name in (*state.policy.nodes, *state.policy.witnesses)}
+def _endpoints(policy: Policy) -> tuple[str, ...]:
+    return (*policy.nodes, *policy.witnesses)
 
 
 # --- several vantages -----------------------------------------------------------------------------------------------

@@ -186,8 +186,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the witness, an endpoint that is no node, is ignored",
         VERDICT,
-        "for name in (*state.policy.nodes, *state.policy.witnesses)}",
-        "for name in state.policy.nodes}",
+        "return (*policy.nodes, *policy.witnesses)",
+        "return policy.nodes",
         "failover/test_verdict.py::test_both_nodes_silent_while_a_witness_answers_are_down",
     ),
     Mutant(
