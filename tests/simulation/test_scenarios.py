@@ -728,9 +728,9 @@ def test_one_that_does_not_agree_is_enough(name: str, otherwise: Callable[[Agent
     world.ends_well()
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", range(48, 64))
 def test_the_store_is_back_for_who_has_just_agreed_and_the_answer_is_slow(seed: int) -> None:
-    """It may lead only once its word has been decided by, or not."""
+    """It may lead only once its word has been decided by, or not. In two of these, who breaks it leads before."""
     world = stranded(2, seed)
     world.agents["edge-1"].talk.slow_s = 0.9
     later = world.agents["edge-2"]
