@@ -72,6 +72,11 @@ class Kept:
         of_its_kind = reversed(self._keys.get(prefix.partition("/")[0], []))
         return [self.items[key] for key in of_its_kind if key.startswith(prefix)][:limit]
 
+    def sent(self, who: str, key: str, value: Value) -> None:
+        """By somebody, at this moment; it may arrive late, or never."""
+        if key.startswith("intent/") and value["state"] == "open" and not value["steps"]:
+            self._rules.claims(who, value["epoch"])
+
     def compare_and_set(self, key: str, value: Value, version: int) -> Item:
         before = self.items.get(key)
         if (before.version if before else 0) != version:
@@ -96,6 +101,7 @@ class Store:
         return self._ask(prefix, lambda: self._kept.scan(prefix, limit))
 
     def compare_and_set(self, key: str, value: Value, version: int) -> Item:
+        self._kept.sent(self._process.name, key, value)
         return self._ask(key, lambda: self._written(key, value, version))
 
     def _written(self, key: str, value: Value, version: int) -> Item:

@@ -6,8 +6,8 @@
                        disk did not take it, it can't know better before it has read the store, and a test of the real
                        thing says that it is told of); a round has one node, and begins while nobody leads, nobody is
                        dead and the node that it leaves has failed
-3. one leader          no two agents believe at one moment that they lead, and no witness does; only who leads changes
-                       AWS, and no other agent has a change on its way then, but one that stands still
+3. one leader          no two agents believe at one moment that they lead, and no witness does; only who leads claims an
+                       epoch or changes AWS, and no other agent has a change on its way then, but one that stands still
 4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest;
                        where a fence is required, no address moves before it holds in truth
 5. unknown never moves no switch for a failure opens while the live node has served for long, but where as many agents
@@ -91,6 +91,9 @@ class Rules:
             self._intended(value)
         elif kind == "intent" and value["state"] == "abandoned":
             self._abandoned = value["epoch"]
+
+    def claims(self, who: str, epoch: int) -> None:
+        self._holds(self._world.agents[who].leads(), f"{who} claims epoch {epoch} without the lease")
 
     def _intended(self, value: Value) -> None:
         self._world.tell("store", f"intent {value['epoch']}: {value['node']} ({value['cause']}: {value['sentence']})")

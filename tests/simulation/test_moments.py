@@ -78,6 +78,22 @@ def test_who_speaks_to_a_leader_whose_lease_ends_before_it_is_recorded_is_told_s
     assert pair.told("holds automatic switches: test; but whoever leads now may not know of it, say it there again")
 
 
+def test_a_leader_whose_lease_ends_while_the_store_is_slow_opens_no_epoch(pair: World) -> None:
+    """Random stories found it: the store is read before an epoch is claimed, and by then another may lead."""
+    leader = pair.agents[leader_of(pair)]
+    leader.store.deaf = "lease/"
+    assert leader.sharing
+    while leader.sharing._keeper.until - leader.process.clock() > pair.profile.call_s + 0.2:
+        pair.passes(0.05)
+    leader.store.slow_s, leader.store.rng = 3.9, Slow()
+    reply = leader.hears(ev.Promote("b", "anna", "test"))
+    assert reply
+    assert reply.accepted
+    pair.passes(20.0)
+    assert not pair.told("intent 2")
+    pair.ends_well()
+
+
 def test_a_proposal_is_approved(asking: World) -> None:
     asking.passes(30.0)
     assert asking.live == "a"

@@ -389,6 +389,20 @@ def owing(agents: int, on_drift: OnDrift) -> World:
     return world
 
 
+def test_a_debt_is_paid_once_a_newer_epoch_was_given_up() -> None:
+    """An epoch that is abandoned is open no more: random stories found a rule that held it to be."""
+    world = owing(2, OnDrift.ALERT)
+    assert world.leader
+    world.leader.hears(ev.Promote("a", "anna", "test", force=True))
+    world.until("intent 3")
+    world.agents[leader_of(world)].kill()
+    world.cloud.fault = None
+    world.passes(60.0)
+    assert world.told("epoch 3 is abandoned")
+    assert (world.live, world.holders()) == ("b", ("b",))
+    world.ends_well()
+
+
 @pytest.mark.parametrize("agents", [1, 2])
 def test_a_debt_is_not_paid_for_an_epoch_that_is_over(agents: int) -> None:
     """AWS takes each change, hardly answers, and the new live node dies."""
