@@ -21,7 +21,8 @@ PATIENCE_S = 20.0  # for one part: `edgectl check` waits for a minute
 
 class Examiner:
     """`config` and `drivers` are the present ones. `agreeing`: who has to agree without the store, and why it was not
-    heard when it was asked last. Blocking questions run in `threads`."""
+    heard when it was asked last. Blocking questions run in `threads`.
+    """
 
     def __init__(
         self,

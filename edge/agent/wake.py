@@ -53,7 +53,7 @@ def _remembered(config: Config, clock: Clock) -> tuple[SqliteStore | Served, dic
         store = SqliteStore(state_dir)
         records = Records(store, clock)
         return store, {name: records.load(name) for name in names}
-    from edge.agent import outset
+    from edge.agent import outset  # boto3 takes half a second to load: no answer waits for it where no store is shared
 
     served = Served(state_dir)
     found = outset.newest(config, served.live(), outset.committed(config, clock))
