@@ -28,7 +28,7 @@ def _node(world: World, rng: random.Random) -> Trouble:
     return (
         f"{name} is {shown.name}",
         lambda: world.nodes.becomes(name, shown),
-        lambda: world.nodes.becomes(name, Shown.ACTIVE),
+        lambda: world.heals(name),
     )
 
 
@@ -36,11 +36,7 @@ def _live_node(world: World, rng: random.Random) -> Trouble:
     def fails() -> None:
         world.nodes.becomes(world.live or "a", Shown.SILENT)
 
-    def heals() -> None:
-        for name in "ab":
-            world.nodes.becomes(name, Shown.ACTIVE)
-
-    return "the live node is SILENT", fails, heals
+    return "the live node is SILENT", fails, world.heals
 
 
 def _flapping(world: World, rng: random.Random) -> Trouble:
@@ -57,7 +53,7 @@ def _flapping(world: World, rng: random.Random) -> Trouble:
 
     def end() -> None:
         up[0] = False
-        world.nodes.becomes(name, Shown.ACTIVE)
+        world.heals(name)
 
     return f"{name} flaps", begin, end
 
@@ -104,8 +100,7 @@ def _cut_off(world: World, rng: random.Random) -> Trouble:
         world.timeline.after(60.0, end)
 
     def end() -> None:
-        for name in "ab":
-            world.nodes.becomes(name, Shown.ACTIVE)
+        world.heals()
         for agent in cut:
             agent.store.mend()
             agent.aws.mend()
@@ -155,8 +150,7 @@ def _stranded(world: World, rng: random.Random) -> Trouble:
     def end() -> None:
         for agent in world.agents.values():
             agent.talk.mend()
-        for name in "ab":
-            world.nodes.becomes(name, Shown.ACTIVE)
+        world.heals()
 
     return "everybody is stranded", begin, lambda: None
 
@@ -307,8 +301,7 @@ def _torn(world: World, rng: random.Random) -> Trouble:
 
     def end() -> None:
         forget.pop()()
-        for name in "ab":
-            world.nodes.becomes(name, Shown.ACTIVE)
+        world.heals()
         for agent in ended:
             _starts(agent)
 

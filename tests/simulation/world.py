@@ -160,9 +160,7 @@ class World:
     def mends(self) -> "World":
         """Nothing fails any more."""
         self.tell("world", "is mended")
-        standby = {"a", "b"} - {self.live} if self.policy.authority is Authority.CLUSTER else ()
-        for name in self.nodes.names:
-            self.nodes.becomes(name, Shown.STANDBY if name in standby else Shown.ACTIVE)
+        self.heals("abw")
         self.cloud.fault = None
         self.cloud.machines.mended()
         for agent in self.agents.values():
@@ -174,6 +172,12 @@ class World:
             if not agent.alive:
                 agent.start()
         return self
+
+    def heals(self, names: str = "ab") -> None:
+        """They serve; with a cluster manager, the live one."""
+        standby = {"a", "b"} - {self.live or "a"} if self.policy.authority is Authority.CLUSTER else ()
+        for name in names:
+            self.nodes.becomes(name, Shown.STANDBY if name in standby else Shown.ACTIVE)
 
     def release(self) -> None:
         """An operator's word to whoever leads."""
