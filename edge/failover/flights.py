@@ -82,15 +82,18 @@ def waits(state: State, trouble: Reason, now: float) -> Outcome:
 
 
 def outrun(state: State, epoch: int, sentence: str) -> Outcome:
-    """Somebody carries a newer epoch than ours: ours ends here, and only a person opens the next one."""
+    """Somebody carries a newer epoch than ours: ours ends here, and only a person opens the next one. Who was refused
+    its claim leaves the epoch alone: another agent has it.
+    """
     newer = Reason("conflict", sentence)
     state = replace(state, floor=max(state.floor, epoch), conflict=newer, owed=None)
     if state.flight is None:
         return state, None, (ev.Tell("conflict", sentence),)
     ours = state.flight.intent.epoch
-    trigger = Trigger.REFUSED if state.phase is Phase.OPENING else Trigger.ABANDONED
     told = ev.Tell("abandoned", f"epoch {ours} ends: {sentence}", ours)
-    return state, trigger, (ev.StopStage(ours), ev.Close(ours, finished=False), told)
+    if state.phase is Phase.OPENING:
+        return state, Trigger.REFUSED, (ev.StopStage(ours), told)
+    return state, Trigger.ABANDONED, (ev.StopStage(ours), ev.Close(ours, finished=False), told)
 
 
 def left(state: State, epoch: int) -> Outcome:

@@ -324,13 +324,14 @@ def test_the_store_fails_at_the_commit_and_is_asked_again() -> None:
     assert world.state.store_trouble is None
 
 
-@pytest.mark.parametrize("effect", [ev.WriteIntent, ev.Commit])
-def test_the_store_has_a_newer_epoch(effect: type[ev.Effect]) -> None:
+@pytest.mark.parametrize(("effect", "last"), [(ev.WriteIntent, "stop 8"), (ev.Commit, "abandon 8")])
+def test_the_store_has_a_newer_epoch(effect: type[ev.Effect], last: str) -> None:
+    """An epoch that could not be claimed is another agent's, and not ours to end."""
     world = switching(effect)
     world.store, world.found_epoch, world.slow = ev.Conflicted, 12, ()
     world.settles()
     assert (world.state.phase, world.live, world.state.floor) == (Phase.STEADY, "a", 12)
-    assert world.did[-1] == "abandon 8"
+    assert world.did[-1] == last
     world.store = None
     assert world.says(ev.Promote("b", "kim", "again")).epoch == 13
 

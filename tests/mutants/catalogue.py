@@ -247,6 +247,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "failover/test_vantages.py::test_who_is_not_listed_has_no_say_and_is_forgotten",
     ),
     Mutant(
+        "who was refused its claim of an epoch ends the other agent's",
+        FLIGHTS,
+        "return state, Trigger.REFUSED, (ev.StopStage(ours), told)",
+        "return state, Trigger.REFUSED, (ev.StopStage(ours), ev.Close(ours, finished=False), told)",
+        "simulation/test_clocks.py::test_who_wakes_to_claim_an_epoch_that_is_another_agents_by_now_does_not_end_it",
+    ),
+    Mutant(
         "failures before a standstill and after it are in a row",
         VERDICT,
         "old = health.forgotten(old)",

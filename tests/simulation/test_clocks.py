@@ -1,9 +1,11 @@
 """Clocks that run apart, are set, and stand still: as far as the lease allows nobody notices, and no further."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
+from edge.errors import Fault
 from edge.failover.lease import DRIFT
 from tests.failover.world import Shown
 from tests.simulation import clocks
@@ -12,7 +14,7 @@ from tests.simulation.host import Process, Timeline
 from tests.simulation.rules import BrokenError
 from tests.simulation.test_host import woken_at
 from tests.simulation.test_scenarios import MOMENTS, leader_of
-from tests.simulation.world import World
+from tests.simulation.world import RULES, World
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +95,24 @@ def test_the_leader_is_suspended_in_the_middle_of_a_switch_and_can_not_know(mome
     pair.passes(90.0)
     assert sleeper.answer == pair.agents[leader_of(pair)].answer
     assert pair.holders() == ("a",)
+    pair.ends_well()
+
+
+def test_who_wakes_to_claim_an_epoch_that_is_another_agents_by_now_does_not_end_it() -> None:
+    """A random story found it: the other one could never finish its switch."""
+    pair = World(2, policy=replace(RULES, fence_required=True)).starts()
+    pair.nodes.becomes("a", Shown.SILENT)
+    pair.until("epoch 2: b is to be live")
+    sleeper = pair.agents[leader_of(pair)]
+    sleeper.suspend()
+    pair.cloud.fault = Fault.THROTTLED
+    pair.until("intent 2").passes(1.0)
+    sleeper.resume()
+    pair.passes(5.0)
+    assert pair.told("the store has epoch 2 already")
+    pair.cloud.fault = None
+    pair.passes(60.0)
+    assert (pair.live, pair.epoch) == ("b", 2)
     pair.ends_well()
 
 
