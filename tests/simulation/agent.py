@@ -86,6 +86,7 @@ class Agent:
         self.nodes, self.profile = world.nodes, world.profile
         self.process = self._made_process()
         self.process.dead = True
+        self.died_at = -math.inf
         self.driver: Watched | None = None
         self.sharing: Sharing | None = None
         self.unanimity: Unanimity | None = None
@@ -283,6 +284,7 @@ class Agent:
     def kill(self) -> None:
         self._world.tell(self.name, "is killed")
         self.process.kill()
+        self.died_at = self._world.timeline.now
 
     def loses_power(self) -> None:
         """Its whole host: the DNS workers too. Its next boot's clock can't count from before now."""

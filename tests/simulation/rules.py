@@ -4,8 +4,8 @@
 2. served = committed  an agent answers what the store had, or what all agreed on without it, never an older epoch or
                        round; what it kept on its disk it answers when it is started anew, and nothing older (where the
                        disk did not take it, it can't know better before it has read the store, and a test of the real
-                       thing says that it is told of); a round has one node, and begins while nobody leads, nobody is
-                       dead and the node that it leaves has failed
+                       thing says that it is told of); a round has one node, and begins while nobody leads, who has
+                       died did so after its yes, and the node that it leaves has failed
 3. one leader          no two agents believe at one moment that they lead, and no witness does; only who leads claims an
                        epoch or changes AWS, and no other agent has a change on its way then, but one that stands still
 4. intent first        no change of AWS before the store has that its step has begun, nor for any epoch but the newest;
@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from edge.failover import events as ev
 from edge.failover.flights import SELF
 from edge.failover.model import Assignment, Mode, Phase
+from edge.failover.unanimity import PROMISE_S
 from edge.failover.vetoes import HOUR_S
 from edge.stores.contract import Value
 from tests.simulation.host import acts_for
@@ -244,7 +245,9 @@ class Rules:
         agents, within_s = self._world.agents.values(), self._telling_s
         leading = [agent.name for agent in agents if agent.leads() and not agent.misled]
         self._holds(not leading, f"all agreed on {live.node}, and {leading} leads")
-        self._holds(all(agent.alive for agent in agents), f"all agreed on {live.node}, and one of them is dead")
+        said_yes_at = self._world.timeline.now - PROMISE_S  # at the soonest
+        heard = all(agent.alive or agent.died_at >= said_yes_at for agent in agents)
+        self._holds(heard, f"all agreed on {live.node}, and one of them was dead")
         blind = all(agent.path.trouble > 0 or agent.path.lost or not agent.reaches(left, within_s) for agent in agents)
         failed = self._world.nodes.failed_within(left, within_s)
         self._holds(failed or blind, f"all agreed to leave {left}, which serves")

@@ -762,6 +762,28 @@ def test_the_store_is_back_for_who_has_just_agreed_and_the_answer_is_slow(seed: 
     world.ends_well()
 
 
+def test_one_dies_with_its_yes_on_the_way() -> None:
+    """A random story had it: its yes counts, and it hears of the move when it is back."""
+    world = stranded(2)
+    later = world.agents["edge-2"]
+    assert later.unanimity
+    stances = later.unanimity.stances
+
+    def last_words() -> Mapping[str, Stance]:
+        said = stances()
+        if any(each.node for each in said.values()):
+            world.timeline.after(0.0, later.kill)
+        return said
+
+    later.unanimity.stances = last_words  # type: ignore[method-assign]
+    world.passes(20.0)
+    assert world.agents["edge-1"].round == 1
+    assert not later.alive
+    later.start()
+    assert answered(world.passes(20.0)) == {(("b", 1), 1)}
+    world.ends_well()
+
+
 @pytest.mark.parametrize("dies", ["edge-1", "edge-2", "edge-3"])
 def test_one_dies_as_soon_as_they_agreed(dies: str) -> None:
     world = stranded().until("agree, and see neither store nor AWS").passes(0.1)
