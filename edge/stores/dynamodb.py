@@ -143,7 +143,7 @@ class DynamoStore:
         row = self._row(SCHEMA_KEY)
         if row is None:
             self._claim()
-        elif item_of(row).value.get("schema") != SCHEMA:
+        elif (schema := item_of(row).value).get("schema") != SCHEMA or "moved" in schema:
             raise StoreSchemaError(
                 f"the table {self._table} has {row['value']['S']}, this version knows schema {SCHEMA}: run the version "
                 "that wrote it on every agent, or name another table in store.table"

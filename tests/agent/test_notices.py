@@ -20,7 +20,7 @@ from tests.agent.test_agent import sample
 from tests.cloud.emulator import Emulator
 
 CONFIGS = Path(__file__).parents[2] / "config"
-LEASE_S, RENEW_S = 1200.0, 400.0
+LEASE_S, RENEW_S = 600.0, 200.0
 OFTEN_S = RENEW_S / 4
 ZONE = "fs.corp.example"
 
