@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def family(pids: Iterable[int]) -> Iterator[int]:
     for pid in pids:
         yield pid
         for task in Path(f"/proc/{pid}/task").iterdir():
-            yield from family(map(int, (task / "children").read_text().split()))
+            with suppress(FileNotFoundError):  # a thread may have ended since
+                yield from family(map(int, (task / "children").read_text().split()))
 
 
 def _cpu(server: Server) -> _Cpu:
