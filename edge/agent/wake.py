@@ -47,7 +47,7 @@ def wake(config: Config, path: Path) -> Awake:
 
 
 def _remembered(config: Config, clock: Clock) -> tuple[SqliteStore | Served, dict[str, Loaded]]:
-    """From this machine's disk; a shared store is asked too, and not waited for where it is out of reach."""
+    """From this machine's disk; a shared store is asked too, for a second at most."""
     names, state_dir = [service.name for service in config.services], config.agent.state_dir
     if config.store.kind is StoreKind.SQLITE:
         store = SqliteStore(state_dir)

@@ -1,10 +1,12 @@
 """Sites for the agent's tests: one emulated AWS for all of them, a site of its own for each."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.agent.pair import Pair
 from tests.agent.site import Site
 from tests.cloud.emulator import Emulator
 
@@ -31,3 +33,13 @@ def running(site: Site) -> Site:
     site.start()
     site.until("the agent is content with a", lambda: site.ready_on("a"))
     return site
+
+
+@pytest.fixture
+def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
+    """Both nodes serve; agent one leads and agent two follows."""
+    cloud.reset()
+    with closing(Pair(tmp_path, cloud)) as made:
+        made.begin()
+        yield made
+        cloud.clear_faults()

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,12 @@ from edge.failover.model import Assignment
 from edge.stores.records import Clock
 from tests.agent.pair import Pair
 from tests.agent.site import ADDRESS, NAME, PATIENCE_S, Site, workers
-from tests.cloud.emulator import Emulator
 from tests.cloud.line import Line
 from tests.dns.test_server import lives
 
 FILE = Path(__file__).parents[2] / "config" / "two-agents.toml"
 CLOCK = Clock("boot", time.monotonic, time.time)
 SILENCE = ("silence",)
-
-
-@pytest.fixture
-def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
-    cloud.reset()
-    with closing(Pair(tmp_path, cloud)) as made:
-        made.begin()
-        yield made
-        cloud.clear_faults()
 
 
 def moved(pair: Pair) -> None:

@@ -11,8 +11,6 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -25,15 +23,11 @@ from tests.switches.site import CHANGE, MUTATIONS
 EPOCH = ("TXT", f"_edge.{NAME}")
 
 
-@pytest.fixture
-def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
-    """Both nodes serve; agent one leads and agent two follows."""
-    cloud.reset()
-    with closing(Pair(tmp_path, cloud)) as made:
-        made.begin()
-        yield made
-        made.one.agent.send_signal(signal.SIGCONT)
-        cloud.clear_faults()
+@pytest.fixture(autouse=True)
+def _wakes(pair: Pair) -> Iterator[None]:
+    """Before the two are told to end."""
+    yield
+    pair.one.agent.send_signal(signal.SIGCONT)
 
 
 def signalled(site: Site, number: signal.Signals) -> None:

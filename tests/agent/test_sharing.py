@@ -4,9 +4,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -31,21 +29,10 @@ from tests.agent.pair import LEASE_S, Pair, holder, leads
 from tests.agent.site import ADDRESS, NAME
 from tests.agent.still import still_driver
 from tests.agent.test_agent import sample
-from tests.cloud.emulator import Emulator
 
 CONFIGS = Path(__file__).parents[2] / "config"
 HOURS = Timing(duration_s=40_000.0, renew_s=20_000.0)
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def pair(tmp_path: Path, cloud: Emulator) -> Iterator[Pair]:
-    """Both nodes serve; agent one leads and agent two follows."""
-    cloud.reset()
-    with closing(Pair(tmp_path, cloud)) as made:
-        made.begin()
-        yield made
-        cloud.clear_faults()
 
 
 def test_what_the_leader_commits_the_follower_serves(pair: Pair) -> None:

@@ -1,6 +1,5 @@
 """Clocks that run apart, are set, and stand still: as far as the lease allows nobody notices, and no further."""
 
-import logging
 from dataclasses import replace
 
 import pytest
@@ -15,11 +14,6 @@ from tests.simulation.rules import BrokenError
 from tests.simulation.test_host import woken_at
 from tests.simulation.test_scenarios import MOMENTS, leader_of
 from tests.simulation.world import RULES, World
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
 
 
 @pytest.fixture

@@ -2,23 +2,11 @@
 before; and it starts.
 """
 
-import logging
-
 import pytest
 
 from tests.failover.world import Shown
 from tests.simulation.agent import Agent
 from tests.simulation.world import World
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
-
-
-@pytest.fixture
-def pair() -> World:
-    return World(2).starts()
 
 
 def ends(agent: Agent, power: bool) -> None:

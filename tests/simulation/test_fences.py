@@ -1,6 +1,5 @@
 """Fences that stop a node, isolate it, or ask its guest: no address moves before they hold in truth."""
 
-import logging
 from dataclasses import replace
 
 import pytest
@@ -13,11 +12,6 @@ from tests.simulation.world import RULES, World
 
 ACTS = {Fence.ISOLATE: ": modify_", Fence.STOP: ": stop_", Fence.GUEST: ": send_"}
 """The call of each fence."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
 
 
 def fenced(kind: Fence, seed: int = 0) -> World:

@@ -1,6 +1,5 @@
 """What people say just as a switch enters a phase: it comes to its end all the same, and their words are kept."""
 
-import logging
 import random
 from dataclasses import replace
 
@@ -14,16 +13,6 @@ from tests.simulation.test_scenarios import leader_of
 from tests.simulation.world import RULES, World
 
 HOLD = ev.Hold("anna", "test")
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
-
-
-@pytest.fixture
-def pair() -> World:
-    return World(2).starts()
 
 
 @pytest.fixture

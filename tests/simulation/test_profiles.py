@@ -1,6 +1,5 @@
 """The times by which agents live: a story comes to the same end by each set of them that is shipped."""
 
-import logging
 from dataclasses import replace
 
 import pytest
@@ -11,11 +10,6 @@ from tests.simulation.test_scenarios import leader_of
 from tests.simulation.world import World
 
 DIFFERENT = {(each.interval_s, each.timeout_s, each.timing): each for each in shipped()}
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
 
 
 @pytest.mark.parametrize("profile", DIFFERENT.values(), ids=lambda p: f"{p.interval_s}-{p.timing.duration_s}")

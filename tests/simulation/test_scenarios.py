@@ -1,6 +1,5 @@
 """Named stories of several agents: the rows of the failure catalogue that are about deciding, and what seeds found."""
 
-import logging
 import math
 import random
 import re
@@ -34,19 +33,9 @@ MOMENTS = (
 """Of the switch to b: what the story tells then."""
 
 
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
-
-
 @pytest.fixture(params=[1, 2, 3])
 def world(request: pytest.FixtureRequest) -> World:
     return World(request.param).starts()
-
-
-@pytest.fixture
-def pair() -> World:
-    return World(2).starts()
 
 
 def leader_of(world: World) -> str:
@@ -691,6 +680,20 @@ def stranded(agents: int = 3, seed: int = 0) -> World:
     return world.passes(10.0)
 
 
+def at_each_yes(agent: Agent, then: Callable[[], object]) -> None:
+    """Before it is on its way."""
+    assert agent.unanimity
+    stances = agent.unanimity.stances
+
+    def told() -> Mapping[str, Stance]:
+        said = stances()
+        if any(each.node for each in said.values()):
+            then()
+        return said
+
+    agent.unanimity.stances = told  # type: ignore[method-assign]
+
+
 def answered(world: World) -> set[tuple[tuple[str, int] | None, int]]:
     return {(agent.answer, agent.round) for agent in world.agents.values()}
 
@@ -748,16 +751,7 @@ def test_the_store_is_back_for_who_has_just_agreed_and_the_answer_is_slow(seed: 
     world = stranded(2, seed)
     world.agents["edge-1"].talk.slow_s = 0.9
     later = world.agents["edge-2"]
-    assert later.unanimity
-    stances = later.unanimity.stances
-
-    def back() -> Mapping[str, Stance]:
-        said = stances()
-        if any(each.node for each in said.values()):
-            later.store.mend()
-        return said
-
-    later.unanimity.stances = back  # type: ignore[method-assign]
+    at_each_yes(later, later.store.mend)
     world.passes(30.0)
     world.ends_well()
 
@@ -766,16 +760,7 @@ def test_one_dies_with_its_yes_on_the_way() -> None:
     """A random story had it: its yes counts, and it hears of the move when it is back."""
     world = stranded(2)
     later = world.agents["edge-2"]
-    assert later.unanimity
-    stances = later.unanimity.stances
-
-    def last_words() -> Mapping[str, Stance]:
-        said = stances()
-        if any(each.node for each in said.values()):
-            world.timeline.after(0.0, later.kill)
-        return said
-
-    later.unanimity.stances = last_words  # type: ignore[method-assign]
+    at_each_yes(later, lambda: world.timeline.after(0.0, later.kill))
     world.passes(20.0)
     assert world.agents["edge-1"].round == 1
     assert not later.alive

@@ -1,22 +1,14 @@
 """Random stories on all processors, others each day, as many as CI has time for; `make simulate` runs longer."""
 
 import datetime as dt
-import logging
 import multiprocessing
 import time
-
-import pytest
 
 from tests.simulation.seeds import run, told
 
 RUNS, SHARE_S = 1000, 240.0
 LEAST = 3
 """Stories that are run however slow the machine is."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.CRITICAL)
 
 
 def test_no_rule_breaks_in_random_stories() -> None:

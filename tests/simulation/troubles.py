@@ -14,6 +14,7 @@ from tests.simulation.world import World
 Act = Callable[[], object]
 Trouble = tuple[str, Act, Act]
 """What it is, how it begins and how it ends."""
+Befalls = Callable[[Agent], object]
 
 
 def _agent(world: World, rng: random.Random) -> Agent:
@@ -164,16 +165,25 @@ def _cloud(world: World, rng: random.Random) -> Trouble:
     )
 
 
-def _killed(world: World, rng: random.Random) -> Trouble:
-    agent, leader = _agent(world, rng), rng.random() < 0.5
+def _befalls(world: World, what: str, whom: tuple[Agent, bool], begins: Befalls, ends: Befalls) -> Trouble:
+    """`whom`: the agent, or (True) whoever leads when it begins."""
+    agent, leader = whom
 
     def begin() -> None:
         nonlocal agent
         agent = world.leader or agent if leader else agent
-        if agent.alive:
-            agent.kill()
+        begins(agent)
 
-    return "an agent dies", begin, lambda: _starts(agent)
+    return what, begin, lambda: ends(agent)
+
+
+def _killed(world: World, rng: random.Random) -> Trouble:
+    return _befalls(world, "an agent dies", (_agent(world, rng), rng.random() < 0.5), _ends, _starts)
+
+
+def _ends(agent: Agent) -> None:
+    if agent.alive:
+        agent.kill()
 
 
 def _starts(agent: Agent) -> None:
@@ -187,17 +197,7 @@ def _stopped(world: World, rng: random.Random) -> Trouble:
 
 
 def _paused(world: World, rng: random.Random) -> Trouble:
-    agent, leader = _agent(world, rng), rng.random() < 0.7
-
-    def begin() -> None:
-        nonlocal agent
-        agent = world.leader or agent if leader else agent
-        agent.pause()
-
-    def end() -> None:
-        agent.resume()
-
-    return "an agent stands still", begin, end
+    return _befalls(world, "an agent stands still", (_agent(world, rng), rng.random() < 0.7), Agent.pause, Agent.resume)
 
 
 def _operator(world: World, rng: random.Random) -> Trouble:
@@ -247,17 +247,9 @@ def _set(world: World, rng: random.Random) -> Trouble:
 
 
 def _suspended(world: World, rng: random.Random) -> Trouble:
-    agent, leader = _agent(world, rng), rng.random() < 0.7
-
-    def begin() -> None:
-        nonlocal agent
-        agent = world.leader or agent if leader else agent
-        agent.suspend()
-
-    def end() -> None:
-        agent.resume()
-
-    return "an agent's host is suspended", begin, end
+    return _befalls(
+        world, "an agent's host is suspended", (_agent(world, rng), rng.random() < 0.7), Agent.suspend, Agent.resume
+    )
 
 
 # --- disks ------------------------------------------------------------------------------------------------------------
