@@ -6,6 +6,7 @@ EdgeError
  └── WorldError           the world is down: retried, shown, never guessed at
       ├── StoreError      the store can't be read or written
       │    ├── StoreConflictError   somebody else wrote first: the version is not the one that was read
+      │    │    └── EpochOverError  the epoch that it is for was ended meanwhile
       │    └── StoreSchemaError     the store is damaged or from another version of this program
       ├── ControlError    the agent's control socket can't be reached or answers nonsense
       └── CloudError      an AWS call failed; `fault` says how (see `Fault`)
@@ -75,6 +76,10 @@ class StoreError(WorldError):
 
 class StoreConflictError(StoreError):
     """A compare-and-set met another version than the one that was read."""
+
+
+class EpochOverError(StoreConflictError):
+    """The store does not have the epoch as one to act for: somebody ended it, or opened the next."""
 
 
 class StoreSchemaError(StoreError):

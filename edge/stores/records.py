@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.errors import StoreConflictError, StoreError
+from edge.errors import EpochOverError, StoreConflictError, StoreError
 from edge.failover.events import Loaded
 from edge.failover.model import ANSWERS, Assignment, Cause, Intent, Override, Reason
 from edge.failover.vetoes import HOUR_S
@@ -218,7 +218,7 @@ class Records:
     def _open(self, service: str, epoch: int) -> Item:
         item = self._store.read(f"intent/{service}")
         if item is None or item.value["epoch"] != epoch or item.value["state"] != "open":
-            raise StoreConflictError(f"epoch {epoch} is not the open one any more")
+            raise EpochOverError(f"epoch {epoch} is not the open one any more")
         return item
 
     def _acting(self, service: str, epoch: int) -> Item:
@@ -229,7 +229,7 @@ class Records:
             return last
         newer = last is not None and opened and last.value["epoch"] > epoch
         if newer or live is None or live.value["epoch"] != epoch or live.value["settled"]:
-            raise StoreConflictError(f"epoch {epoch} is neither open nor owed any more")
+            raise EpochOverError(f"epoch {epoch} is neither open nor owed any more")
         return live
 
     def _override(self, value: Value) -> Override:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 from tenacity import RetryCallState, Retrying, retry_if_exception
 
-from edge.errors import CloudError, Fault, StoreError
+from edge.errors import CloudError, EpochOverError, Fault, StoreError
 from edge.failover.events import StageEnded
 from edge.failover.model import Intent, Reason, Stage
 from edge.switches.contract import Call, NewerEpochError, Plan, Step
@@ -104,6 +104,8 @@ class Runner:
         except CloudError as error:
             fault = Fault.IMPOSSIBLE if error.fault is Fault.CONFLICT else error.fault
             return StageEnded(intent.epoch, stage, str(error), fault)
+        except EpochOverError as error:
+            return StageEnded(intent.epoch, stage, f"the store ended it: {error}", Fault.CONFLICT)
         except StoreError as error:
             return StageEnded(intent.epoch, stage, f"the journal can't be written: {error}", Fault.UNREACHABLE)
         except Exception as error:

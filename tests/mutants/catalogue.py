@@ -254,6 +254,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "simulation/test_clocks.py::test_who_wakes_to_claim_an_epoch_that_is_another_agents_by_now_does_not_end_it",
     ),
     Mutant(
+        "an epoch that the store has ended is tried for ever",
+        RUNNER,
+        "except EpochOverError as error:",
+        "except ZeroDivisionError as error:",
+        "simulation/test_scenarios.py::test_a_switch_that_somebody_took_out_of_the_store_ends_and_people_are_asked",
+    ),
+    Mutant(
         "failures before a standstill and after it are in a row",
         VERDICT,
         "old = health.forgotten(old)",

@@ -378,6 +378,23 @@ def owing(agents: int, on_drift: OnDrift) -> World:
     return world
 
 
+def test_a_switch_that_somebody_took_out_of_the_store_ends_and_people_are_asked() -> None:
+    world = World(2).starts()
+    world.cloud.fault = Fault.THROTTLED
+    world.nodes.becomes("a", Shown.SILENT)
+    world.until("intent 2")
+    intent = world.kept.items[f"intent/{RULES.service}"]
+    world.kept.compare_and_set(intent.key, {**intent.value, "state": "abandoned"}, intent.version)
+    world.cloud.fault = None
+    world.passes(60.0)
+    assert world.told("epoch 2 ends: the store ended it")
+    assert (world.live, world.epoch) == ("a", 1)
+    world.release()
+    world.passes(30.0)
+    assert (world.live, world.epoch) == ("b", 3)
+    world.ends_well()
+
+
 def test_a_debt_is_paid_once_a_newer_epoch_was_given_up() -> None:
     """An epoch that is abandoned is open no more: random stories found a rule that held it to be."""
     world = owing(2, OnDrift.ALERT)

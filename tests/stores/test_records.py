@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.errors import StoreConflictError, StoreError, StoreSchemaError
+from edge.errors import EpochOverError, StoreConflictError, StoreError, StoreSchemaError
 from edge.failover.events import Loaded
 from edge.failover.model import Assignment, Cause, Intent, Override, Reason
 from edge.history import Line
@@ -237,7 +237,7 @@ def test_a_closed_or_older_epoch_journals_nothing(records: Records) -> None:
     records.write_intent(FILES, intent(2))
     records.write_intent(FILES, intent(3))
     for epoch in (1, 2, 4):  # owed, but a newer one is open; superseded; never opened
-        with pytest.raises(StoreConflictError, match=f"epoch {epoch} is neither"):
+        with pytest.raises(EpochOverError, match=f"epoch {epoch} is neither"):
             records.journal(FILES, epoch, "assign", "begun", "as read")
 
 

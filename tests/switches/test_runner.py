@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edge.errors import CloudError, Fault, StoreConflictError, StoreError
+from edge.errors import CloudError, EpochOverError, Fault, StoreConflictError, StoreError
 from edge.failover.model import Intent, Reason, Stage
 from edge.switches import isolate, route53, secondary_ip
 from edge.switches.contract import Call, Plan, Step
@@ -167,6 +167,18 @@ def test_what_can_not_be_journalled_is_not_sent(site: Site, stage: Stage, api: s
     ended = site.run(1, stage)
     assert ended.fault is Fault.UNREACHABLE
     assert ended.sentence == f"the journal can't be written: {error}"
+    assert not site.mutations()
+
+
+@acting
+def test_an_epoch_that_the_store_has_ended_is_not_tried_again(site: Site, stage: Stage, api: str) -> None:
+    def over(*_: str) -> None:
+        raise EpochOverError("epoch 1 is neither open nor owed any more")
+
+    site.journal.at_line = over
+    ended = site.run(1, stage)
+    assert (ended.fault, ended.found_epoch) == (Fault.CONFLICT, 0)
+    assert ended.sentence == "the store ended it: epoch 1 is neither open nor owed any more"
     assert not site.mutations()
 
 
